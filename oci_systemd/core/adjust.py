@@ -1,0 +1,142 @@
+"""From a container, settings and a host to an Adjustment: the list of edits, with every reason, and nothing done yet."""
+
+from __future__ import annotations
+
+from oci_systemd.core import annotations as a
+from oci_systemd.core.annotations import Annotations
+from oci_systemd.core.case import Case
+from oci_systemd.core.detect import INITS, Verdict, asks_for_cgroup, command, detect, looks_like_systemd
+from oci_systemd.core.edits import Edit
+from oci_systemd.core.errors import Refused
+from oci_systemd.core.host import Host
+from oci_systemd.core.paths import clean
+from oci_systemd.core.rules import CGROUP_PLACE, NEEDED, RULES, Kept, Warn, cgroup, is_cgroup, is_read_only
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from oci_systemd.core.container import Container
+    from oci_systemd.core.rules import Finding
+    from oci_systemd.core.settings import Settings
+
+MACHINE_ID_FILES = ("/etc/machine-id", "/var/lib/dbus/machine-id")
+GATED = (a.SELINUX, a.APPARMOR)  # of a wanted container; the cgroup annotation is gated where it is not wanted
+
+
+class Adjustment:
+    """What is to be done to one container: `edits` in order, `kept` and `warnings` beside, and the `verdict` behind it all."""
+
+    __slots__ = ("edits", "kept", "verdict", "warnings")
+
+    def __init__(self, verdict: Verdict, findings: list[Finding]) -> None:
+        self.verdict = verdict
+        self.edits = [finding for finding in findings if isinstance(finding, Edit)]
+        self.kept = [finding for finding in findings if isinstance(finding, Kept)]
+        self.warnings = [*verdict.warnings, *(str(finding) for finding in findings if isinstance(finding, Warn))]
+
+
+class Questions:
+    """What `adjust` wants to know of the root file system: the links on the way to `paths` and `files`, and what `files` are."""
+
+    __slots__ = ("files", "paths")
+
+    def __init__(self, paths: Iterable[str] = (), files: Iterable[str] = ()) -> None:
+        self.paths = tuple(dict.fromkeys(paths))
+        self.files = tuple(files)
+
+    def __bool__(self) -> bool:
+        return bool(self.paths)
+
+
+def questions(container: Container, settings: Settings) -> Questions:
+    """The Questions that this container raises: none where it is left alone for what it says itself."""
+    annotations = Annotations(container)
+    program = command(container.args)
+    wanted = bool(looks_like_systemd(program, settings)) or annotations.get(a.WANTED) == "true"
+    if container.is_sandbox or not (wanted or asks_for_cgroup(annotations)):
+        return Questions()
+    case = Case(container, annotations, settings, Host(), wanted=wanted)
+    mounts = (mount.destination for mount in container.mounts)
+    inits = [clean(program)] if clean(program) in INITS else []
+    return Questions((*mounts, CGROUP_PLACE, *NEEDED, *case.tmpfs_paths()), (*MACHINE_ID_FILES, *inits))
+
+
+def adjust(container: Container, settings: Settings, host: Host) -> Adjustment:
+    """The Adjustment that the contract gives this container. Refused, or the settings' own error, where it must not start."""
+    annotations = Annotations(container)
+    verdict = detect(container, annotations, settings, host.root)
+    asks = asks_for_cgroup(annotations) and not container.is_sandbox
+    reports: list[Finding] = [] if container.is_sandbox else [*_reports(annotations, wanted=verdict.wanted)]
+    if not verdict.wanted and not asks:
+        return Adjustment(verdict, reports)
+    if settings.problem:
+        raise settings.problem
+    case = Case(container, annotations, settings, host, wanted=verdict.wanted)
+    mistakes = [*_mistakes(case)]
+    if mistakes:
+        raise Refused(*mistakes)
+    obstacle = _obstacle(case)
+    if obstacle and (verdict.asked or asks):
+        raise Refused(obstacle)
+    if obstacle:
+        left = Verdict(
+            False, f"{verdict.reason}, but {obstacle}", warnings=(*verdict.warnings, f"left alone: {obstacle}")
+        )
+        return Adjustment(left, reports)
+    rules = RULES if verdict.wanted else (cgroup,)
+    return Adjustment(verdict, [*reports, *(finding for rule in rules for finding in rule(case))])
+
+
+def _reports(annotations: Annotations, *, wanted: bool) -> Iterator[Finding]:
+    """What is told of annotations that change nothing: wrong ones of a container not wanted, and ones that do not exist."""
+    if not wanted:
+        yield from (Warn(f"{text}; it has no effect here") for text in annotations.mistakes.values())
+    yield from (Warn(f"there is no annotation {name}") for name in annotations.unknown)
+
+
+def _mistakes(case: Case) -> Iterator[str]:
+    """Every reason to refuse that lies in annotations and settings alone."""
+    if case.wanted:
+        yield from case.annotations.mistakes.values()
+        yield from _forbidden_paths(case)
+    allowed = case.settings.list("security.allow")
+    for key in GATED if case.wanted else (a.CGROUP,):
+        if key in case.annotations.values and key not in allowed:
+            name = a.key_for(case.container, key)
+            yield f"annotation {name} is not allowed on this node; its owner may list {key} in the setting security.allow"
+
+
+def _forbidden_paths(case: Case) -> Iterator[str]:
+    origin = (
+        f"annotation {a.key_for(case.container, a.TMPFS)}"
+        if a.TMPFS in case.annotations.values
+        else "setting tmpfs.paths"
+    )
+    for path in case.tmpfs_paths():
+        place = case.place_of(path)
+        if not a.may_be_tmpfs(place):
+            yield f"{origin} names {a.quoted(path)}, which leads to {a.quoted(place)} in the image: no tmpfs may be mounted there"
+
+
+def _obstacle(case: Case) -> str:
+    """Why systemd's cgroup cannot be made writable, and what to change; "" where it can, or need not."""
+    index = case.mounted_at(CGROUP_PLACE)
+    if index is None:
+        return f"it has no mount at {CGROUP_PLACE}; systemd needs one of type cgroup"
+    mount = case.mounts[index]
+    if case.annotations.get(a.CGROUP) == "ro" or not is_read_only(mount):
+        return ""
+    if not is_cgroup(mount):
+        kind = "bind" if mount.is_bind else mount.type
+        return f"its mount at {CGROUP_PLACE} is a read-only {kind} mount of the host's, never made writable; remove it"
+    if not case.container.has_private("cgroup"):
+        return "it has no private cgroup namespace, so that a writable mount would be the host's cgroup tree; give it its own"
+    if not case.host.cgroup_v2:
+        return f"the host's {CGROUP_PLACE} is not cgroup v2; boot the host with systemd.unified_cgroup_hierarchy=1"
+    if case.settings.flag("cgroup.require_nsdelegate") and not case.host.nsdelegate:
+        return (
+            f"the host's {CGROUP_PLACE} is not mounted with nsdelegate, so that root in the container could lift its own limits; "
+            "remount it with nsdelegate, or set cgroup.require_nsdelegate = false"
+        )
+    return ""

@@ -1,0 +1,131 @@
+"""Our annotations: KEYS is the table of their names and values, `read` takes them off a container.
+
+`KEY/NAME` speaks to the one container NAME of a pod and wins over `KEY`. A value is checked where it is read; every
+mistake is gathered, and what becomes of the mistakes is the caller's to decide.
+"""
+
+from __future__ import annotations
+
+from oci_systemd.core.paths import clean, is_at_or_below
+from oci_systemd.core.signals import is_signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oci_systemd.core.container import Container
+
+WANTED = "io.systemd.container"
+CGROUP = WANTED + ".cgroup"
+TMPFS = WANTED + ".tmpfs"
+MACHINE_ID = WANTED + ".machine-id"
+STOP_SIGNAL = WANTED + ".stop-signal"
+SELINUX = WANTED + ".selinux"
+APPARMOR = WANTED + ".apparmor"
+ADJUSTED = WANTED + ".adjusted"
+
+# No engine reads these, but users of other tools were told to write them.
+OLD_STOP_SIGNALS = ("io.kubernetes.cri.container-stop-signal", "io.kubernetes.cri-o.StopSignal")
+
+MAX_PATHS = 64  # tmpfs mounts that one container may ask for: each is placed among all others
+MAX_PATH = 4096  # PATH_MAX
+FORBIDDEN = ("/proc", "/sys", "/dev")  # the runtime's own mounts: a tmpfs there hides what confines the container
+
+_TYPE_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """A check: "" if the value is one of `words`, else what it should be."""
+    listed = ", ".join(f'"{word}"' for word in words[:-1]) + f' or "{words[-1]}"'
+    return lambda value: "" if value in words else listed
+
+
+def _signal(value: str) -> str:
+    return "" if is_signal(value) else 'a signal\'s name or number, or "none"'
+
+
+def _paths(value: str) -> str:
+    return paths_error(split_paths(value))
+
+
+def _selinux_type(value: str) -> str:
+    return "" if value and _TYPE_LETTERS.issuperset(value) else "a SELinux type, such as container_init_t"
+
+
+def _profile(value: str) -> str:
+    good = value.isprintable() and value.isascii() and " " not in value and 0 < len(value) <= MAX_PATH
+    return "" if good else 'the name of an AppArmor profile, or "unconfined"'
+
+
+KEYS: dict[str, Callable[[str], str]] = {
+    WANTED: one_of("true", "false", "auto"),
+    CGROUP: one_of("rw", "ro"),
+    TMPFS: _paths,
+    MACHINE_ID: one_of("container", "pod"),
+    STOP_SIGNAL: _signal,
+    SELINUX: _selinux_type,
+    APPARMOR: _profile,
+}
+
+
+def split_paths(value: str) -> list[str]:
+    """The paths of a tmpfs annotation, blanks trimmed; `none` is no path at all."""
+    return [] if value.strip() == "none" else [path.strip() for path in value.split(",")]
+
+
+def paths_error(paths: list[str]) -> str:
+    """ "" if each of `paths` may become a tmpfs as it is named, else what is allowed."""
+    if len(paths) > MAX_PATHS:
+        return f"at most {MAX_PATHS} paths"
+    if all(
+        path.startswith("/") and len(path) <= MAX_PATH and "\0" not in path and may_be_tmpfs(clean(path))
+        for path in paths
+    ):
+        return ""
+    return f'absolute paths, or "none"; not /, nor anything at or below {", ".join(FORBIDDEN)}'
+
+
+def may_be_tmpfs(place: str) -> bool:
+    """Whether a tmpfs may come to this place (cleaned, links followed as far as they are known)."""
+    return place != "/" and not any(is_at_or_below(place, forbidden) for forbidden in FORBIDDEN)
+
+
+def key_for(container: Container, key: str) -> str:
+    """The annotation that speaks for `key` here: `KEY/NAME` where it is there, else KEY."""
+    own = f"{key}/{container.name}"
+    return own if container.name and own in container.annotations else key
+
+
+class Annotations:
+    """A container's values of our keys (`KEY/NAME` counted in), without the wrong ones, which `mistakes` tells by key."""
+
+    __slots__ = ("mistakes", "unknown", "values")
+
+    def __init__(self, container: Container) -> None:
+        self.values: dict[str, str] = {}
+        self.mistakes: dict[str, str] = {}
+        for key, check in KEYS.items():
+            name = key_for(container, key)
+            value = container.annotations.get(name)
+            if value is None:
+                continue
+            if key != TMPFS:
+                value = value.strip()
+            expected = check(value)
+            if expected:
+                self.mistakes[key] = f"annotation {name} is {quoted(value)}; it takes {expected}"
+            else:
+                self.values[key] = value
+        known = {*KEYS, ADJUSTED}
+        prefix = (WANTED + ".", WANTED + "/")
+        names = (name for name in container.annotations if name.startswith(prefix))
+        self.unknown = tuple(name for name in names if name.split("/", 1)[0] not in known)
+
+    def get(self, key: str) -> str:
+        return self.values.get(key, "")
+
+
+def quoted(value: str) -> str:
+    """`value` for a sentence: in quotes, on one line, without terminal escapes, and never longer than a line."""
+    shown = ascii(value)
+    return shown if len(shown) <= 80 else f"{shown[:60]}…' ({len(value)} characters)"

@@ -1,0 +1,123 @@
+"""Carry out edits on an OCI spec: APPLY has one function for each kind.
+
+Law: the given spec is never modified. What changes is copied along its path; all else is shared with the given one, which
+is how `json_text.patch` knows what keeps its bytes.
+"""
+
+from __future__ import annotations
+
+from oci_systemd.core import edits as e
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Never, TypeAlias
+
+    from oci_systemd.core.json_text import Json
+
+    Spec: TypeAlias = "dict[str, Json]"
+    Change: TypeAlias = "Callable[[Json], Json]"
+
+
+def apply(spec: Spec, edits: Iterable[e.Edit]) -> Spec:
+    """The spec with every edit done, in order. With no edit it is the very same object."""
+    for edit in edits:
+        spec = APPLY[type(edit)](spec, edit)  # type: ignore[arg-type]  # the key is the parameter's own class
+    return spec
+
+
+def _object(value: Json) -> Spec:
+    return value if isinstance(value, dict) else {}
+
+
+def _array(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
+
+
+def _within(spec: Spec, path: tuple[str, ...], change: Change) -> Spec:
+    """`spec` with the value at `path` changed; objects on the way are copied, or made where there is none."""
+    key, rest = path[0], path[1:]
+    value = spec.get(key)
+    return {**spec, key: _within(_object(value), rest, change) if rest else change(value)}
+
+
+def _add_mount(spec: Spec, edit: e.AddMount) -> Spec:
+    mount: Spec = {
+        "destination": edit.mount.destination,
+        "type": edit.mount.type,
+        "source": edit.mount.source,
+        "options": list(edit.mount.options),
+    }
+    return _within(
+        spec, ("mounts",), lambda mounts: [*_array(mounts)[: edit.index], mount, *_array(mounts)[edit.index :]]
+    )
+
+
+def _set_mount_options(spec: Spec, edit: e.SetMountOptions) -> Spec:
+    def change(value: Json) -> Json:
+        mounts = list(_array(value))
+        old = _object(mounts[edit.index])
+        given = _array(old.get("options"))
+        kept: list[Json] = [was if was == now else now for was, now in zip(given, edit.options, strict=True)]
+        mounts[edit.index] = {**old, "options": kept}
+        return mounts
+
+    return _within(spec, ("mounts",), change)
+
+
+def _set_env(spec: Spec, edit: e.SetEnv) -> Spec:
+    entry = f"{edit.name}={edit.value}"
+
+    def change(value: Json) -> Json:
+        env: list[Json] = []
+        done = False
+        for item in _array(value):
+            if isinstance(item, str) and item.startswith(edit.name + "="):
+                if not done:
+                    env.append(item if item == entry else entry)
+                done = True
+            else:
+                env.append(item)
+        return env if done else [*env, entry]
+
+    return _within(spec, ("process", "env"), change)
+
+
+def _set_annotation(spec: Spec, edit: e.SetAnnotation) -> Spec:
+    return _within(spec, ("annotations", edit.key), lambda _: edit.value)
+
+
+def _set_unified(spec: Spec, edit: e.SetUnified) -> Spec:
+    return _within(spec, ("linux", "resources", "unified", edit.key), lambda _: edit.value)
+
+
+def _set_selinux_label(spec: Spec, edit: e.SetSelinuxLabel) -> Spec:
+    return _within(spec, ("process", "selinuxLabel"), lambda _: edit.label)
+
+
+def _set_apparmor_profile(spec: Spec, edit: e.SetApparmorProfile) -> Spec:
+    def change(process: Json) -> Json:
+        kept = {key: value for key, value in _object(process).items() if key != "apparmorProfile"}
+        return {**_object(process), "apparmorProfile": edit.profile} if edit.profile else kept
+
+    return _within(spec, ("process",), change)
+
+
+def _remove_device(spec: Spec, edit: e.RemoveDevice) -> Spec:
+    return _within(
+        spec,
+        ("linux", "devices"),
+        lambda devices: [device for device in _array(devices) if _object(device).get("path") != edit.path],
+    )
+
+
+APPLY: dict[type[e.Edit], Callable[[Spec, Never], Spec]] = {
+    e.AddMount: _add_mount,
+    e.SetMountOptions: _set_mount_options,
+    e.SetEnv: _set_env,
+    e.SetAnnotation: _set_annotation,
+    e.SetUnified: _set_unified,
+    e.SetSelinuxLabel: _set_selinux_label,
+    e.SetApparmorProfile: _set_apparmor_profile,
+    e.RemoveDevice: _remove_device,
+}

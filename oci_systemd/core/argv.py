@@ -1,0 +1,156 @@
+"""The runtime's command line: which options take a value, and what a call asks for.
+
+Law: a parse never fails. What the tables do not know is left in place, and a call that is not understood is not ours.
+runc parses with Go's flag package (`-bundle X` and `--bundle X` are one) and reorders options behind the ID; crun with
+argp (`-bDIR`). Read here: runc 1.1 to 1.4 (main.go, create.go, run.go, kill.go), crun 1.8 to 1.21 (crun.c, create.c, run.c,
+kill.c), youki's common ones.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+VALUE, FLAG = True, False
+
+# Global options: name -> whether a value follows. Short and long forms alike; dashes left out.
+GLOBAL: dict[str, bool] = {
+    "root": VALUE,
+    "log": VALUE,
+    "log-format": VALUE,
+    "log-level": VALUE,
+    "criu": VALUE,
+    "rootless": VALUE,
+    "cgroup-manager": VALUE,
+    "debug": FLAG,
+    "systemd-cgroup": FLAG,
+    "no-pivot": FLAG,
+}
+CREATE: dict[str, bool] = {
+    "bundle": VALUE,
+    "b": VALUE,
+    "config": VALUE,
+    "f": VALUE,
+    "console-socket": VALUE,
+    "pidfd-socket": VALUE,
+    "pid-file": VALUE,
+    "preserve-fds": VALUE,
+    "no-pivot": FLAG,
+    "no-new-keyring": FLAG,
+}
+COMMANDS: dict[str, dict[str, bool]] = {
+    "create": CREATE,
+    "run": {**CREATE, "detach": FLAG, "d": FLAG, "keep": FLAG, "no-subreaper": FLAG},
+    "kill": {"all": FLAG, "a": FLAG, "regex": FLAG, "r": FLAG},
+}
+HELP = frozenset({"help", "h", "?", "usage", "version", "v", "V"})
+UNTOLD = frozenset({"log", "log-format", "log-level", "debug"})  # what a `state` call of ours must not share
+
+
+class Option:
+    """One option as given: its name without dashes, its value (None for a flag), and the words it was written in."""
+
+    __slots__ = ("name", "value", "words")
+
+    def __init__(self, name: str, value: str | None, words: tuple[str, ...]) -> None:
+        self.name = name
+        self.value = value
+        self.words = words
+
+
+class Invocation:
+    """A `create`, `run` or `kill`: its options and what stands beside them, the ID first."""
+
+    __slots__ = ("command", "globals", "options", "words")
+
+    def __init__(self, command: str, globals: list[Option], options: list[Option], words: list[str]) -> None:
+        self.command = command
+        self.globals = globals
+        self.options = options
+        self.words = words
+
+    @property
+    def id(self) -> str:
+        return self.words[0] if self.words else ""
+
+    @property
+    def bundle(self) -> str:
+        return _last(self.options, ("bundle", "b")) or "."
+
+    @property
+    def config(self) -> str:
+        """The file that crun's --config names in place of config.json."""
+        return _last(self.options, ("config", "f")) or "config.json"
+
+    @property
+    def log(self) -> str:
+        return _last(self.globals, ("log",))
+
+    @property
+    def log_format(self) -> str:
+        return _last(self.globals, ("log-format",)) or "text"
+
+    def has(self, *names: str) -> bool:
+        return any(option.name in names for option in self.options)
+
+    def state_call(self) -> list[str]:
+        """The words of the same runtime's `state ID`: its globals but those that write somewhere."""
+        return [*_words(option for option in self.globals if option.name not in UNTOLD), "state", self.id]
+
+    def with_signal(self, signal: int) -> list[str]:
+        """The words of this `kill` with the number `signal`: runc knows no name for real-time signals."""
+        return [*_words(self.globals), self.command, *_words(self.options), self.id, str(signal)]
+
+
+def _words(options: Iterable[Option]) -> list[str]:
+    return [word for option in options for word in option.words]
+
+
+def _last(options: Sequence[Option], names: tuple[str, ...]) -> str:
+    return next((option.value for option in reversed(options) if option.name in names and option.value is not None), "")
+
+
+def parse(words: Sequence[str]) -> Invocation | None:
+    """The Invocation that these words after the runtime's name are; None for any other call, or one for help or the version."""
+    globals, rest = _options(words, GLOBAL, stop=True)
+    if not rest or rest[0] not in COMMANDS or _asks_for_help(globals):
+        return None
+    options, beside = _options(rest[1:], COMMANDS[rest[0]], stop=False)
+    if _asks_for_help(options):
+        return None
+    return Invocation(rest[0], globals, options, beside)
+
+
+def _asks_for_help(options: list[Option]) -> bool:
+    return any(option.name in HELP for option in options)
+
+
+def _options(words: Sequence[str], table: Mapping[str, bool], *, stop: bool) -> tuple[list[Option], list[str]]:
+    """The options among `words` and the words beside them; with `stop`, up to the first word that is no option."""
+    options: list[Option] = []
+    beside: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            return options, [*beside, *rest]
+        if word.startswith("-") and word != "-":
+            options.append(_option(word, rest, table))
+        elif stop:
+            return options, [word, *rest]
+        else:
+            beside.append(word)
+    return options, beside
+
+
+def _option(word: str, rest: Iterator[str], table: Mapping[str, bool]) -> Option:
+    name, equals, value = word[1:].removeprefix("-").partition("=")
+    if equals:
+        return Option(name, value, (word,))
+    if table.get(name) == VALUE:
+        following = next(rest, None)
+        return Option(name, following, (word,) if following is None else (word, following))
+    short = name[:1]
+    if not word.startswith("--") and name not in table and table.get(short) == VALUE and name not in HELP:
+        return Option(short, name[1:], (word,))
+    return Option(name, None, (word,))

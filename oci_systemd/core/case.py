@@ -1,0 +1,87 @@
+"""One container's case before the rules: everything that they may look at, and where its mounts lead."""
+
+from __future__ import annotations
+
+from oci_systemd.core.annotations import TMPFS, split_paths
+from oci_systemd.core.container import POD_UID
+from oci_systemd.core.machine_id import parse
+from oci_systemd.core.paths import USUAL_LINKS, clean, follow, is_at_or_below, is_below, places, visible
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from oci_systemd.core.annotations import Annotations
+    from oci_systemd.core.container import Container, Mount
+    from oci_systemd.core.host import Host
+    from oci_systemd.core.settings import Settings
+
+
+class Case:
+    """`mounts` starts as the container's own and grows with each mount that a rule adds; all else stays as it is.
+
+    Two sets of links, the same one where the root file system is visible. Where it is not: `placing` holds the usual
+    links, so that nothing is hidden should they be there; `presence` holds none, so that nothing is left out should they not.
+    """
+
+    __slots__ = ("annotations", "container", "host", "mounts", "placing", "presence", "settings", "wanted")
+
+    def __init__(
+        self, container: Container, annotations: Annotations, settings: Settings, host: Host, *, wanted: bool
+    ) -> None:
+        self.container = container
+        self.annotations = annotations
+        self.settings = settings
+        self.host = host
+        self.wanted = wanted
+        self.mounts: list[Mount] = list(container.mounts)
+        self.presence: Mapping[str, str] = host.root.links if host.root else {}
+        self.placing: Mapping[str, str] = host.root.links if host.root else USUAL_LINKS
+
+    def _destinations(self) -> list[str]:
+        return [mount.destination for mount in self.mounts]
+
+    def mounted_at(self, path: str) -> int | None:
+        """The index of the visible mount at `path`, None if there is none."""
+        found = places(self._destinations(), self.presence)
+        target = follow(path, self.presence, found)
+        return next(
+            (index for index in reversed(range(len(found))) if found[index] == target and visible(index, found)), None
+        )
+
+    def covers(self, path: str) -> bool:
+        """Whether a mount hides what the image has at `path`."""
+        found = places(self._destinations(), self.presence)
+        return any(is_at_or_below(follow(path, self.presence, found), place) for place in found)
+
+    def place_of(self, path: str) -> str:
+        """Where `path` leads, as far as it can be known."""
+        return follow(path, self.placing, places(self._destinations(), self.placing))
+
+    def position_for(self, path: str) -> int:
+        """Where a mount at `path` belongs: after the last one at any of its parents, else before the first one that it would
+        hide, else last."""
+        found = places(self._destinations(), self.placing)
+        target = follow(path, self.placing, found)
+        parents = [index for index, place in enumerate(found) if is_below(target, place)]
+        if parents:
+            return parents[-1] + 1
+        return next((index for index, place in enumerate(found) if is_at_or_below(place, target)), len(found))
+
+    def tmpfs_paths(self) -> list[str]:
+        """The paths that are to have a tmpfs, cleaned, each once: the annotation's, else the setting's."""
+        named = self.annotations.values.get(TMPFS)
+        paths = self.settings.list("tmpfs.paths") if named is None else split_paths(named)
+        cleaned = [clean(path) for path in paths]
+        if self.host.root is None and "/run/lock" in cleaned and "/var/run" in self._destinations():
+            cleaned.append("/var/run/lock")  # where /var/run is a link, that mount lies on /run and hides /run/lock
+        return list(dict.fromkeys(cleaned))
+
+    def pod_uid(self) -> str:
+        """The first of the pod's UIDs that is one, "" if none is."""
+        candidates = (self.container.pod_uid, *(self.container.annotations.get(key, "") for key in POD_UID))
+        return next((uid for uid in candidates if parse(uid)), "")
+
+    def env(self, name: str) -> list[str]:
+        """Every value that the environment gives `name`, in order."""
+        return [entry[len(name) + 1 :] for entry in self.container.env if entry.startswith(name + "=")]

@@ -1,0 +1,108 @@
+"""Is this container's PID 1 systemd? The first rule that matches answers, with its reason in words."""
+
+from __future__ import annotations
+
+from oci_systemd.core.annotations import CGROUP, WANTED, Annotations, key_for, quoted
+from oci_systemd.core.errors import Refused
+from oci_systemd.core.host import ELF
+from oci_systemd.core.paths import clean, follow, is_at_or_below, places
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oci_systemd.core.container import Container
+    from oci_systemd.core.host import Root
+    from oci_systemd.core.settings import Settings
+
+INITS = ("/sbin/init", "/usr/sbin/init", "/usr/local/sbin/init", "/usr/bin/init", "/bin/init")
+SHELLS = ("sh", "bash", "dash")
+_WORD_ENDS = " \t\n;&|<>()"
+
+
+class Verdict:
+    """Whether the container is wanted, whether an annotation asked for it, why, and what to report beside."""
+
+    __slots__ = ("asked", "reason", "wanted", "warnings")
+
+    def __init__(self, wanted: bool, reason: str, *, asked: bool = False, warnings: tuple[str, ...] = ()) -> None:
+        self.wanted = wanted
+        self.reason = reason
+        self.asked = asked
+        self.warnings = warnings
+
+
+def command(args: tuple[str, ...]) -> str:
+    """The program that these arguments start: the first word of `sh -c "…"`, after an `exec`, counts as the program."""
+    if len(args) > 2 and args[0].rpartition("/")[2] in SHELLS and args[1] == "-c":
+        word, rest = _first_word(args[2])
+        return _first_word(rest)[0] if word == "exec" else word
+    return args[0] if args else ""
+
+
+def _first_word(script: str) -> tuple[str, str]:
+    script = script.lstrip()
+    quote = script[:1]
+    if quote and quote in "'\"" and quote in script[1:]:
+        word, _, rest = script[1:].partition(quote)
+        return word, rest
+    end = next((index for index, letter in enumerate(script) if letter in _WORD_ENDS), len(script))
+    return script[:end], script[end:]
+
+
+def looks_like_systemd(program: str, settings: Settings) -> str:
+    """Why `program` counts as systemd by its name, "" if it does not."""
+    path = clean(program) if "/" in program else program
+    if path.rpartition("/")[2] == "systemd":
+        return f"the command {program} is named systemd"
+    if path in INITS:
+        return f"the command {program} is an init"
+    if any(path == (clean(name) if "/" in name else name) for name in settings.list("detect.commands")):
+        return f"the command {program} is listed in the setting detect.commands"
+    return ""
+
+
+def asks_for_cgroup(annotations: Annotations) -> bool:
+    return annotations.get(CGROUP) == "rw"
+
+
+def detect(container: Container, annotations: Annotations, settings: Settings, root: Root | None) -> Verdict:
+    """The contract's rules in their order. An asking annotation that is wrong or cannot be met is Refused."""
+    if container.is_sandbox:
+        return Verdict(False, "it is a pod's sandbox")
+    if WANTED in annotations.mistakes:
+        raise Refused(*annotations.mistakes.values())
+    name = key_for(container, WANTED)
+    asked = annotations.get(WANTED)
+    if asked == "false":
+        return Verdict(False, f'annotation {name} is "false"')
+    program = command(container.args)
+    looks = looks_like_systemd(program, settings)
+    if not container.has_private("pid"):
+        return _without_pid_namespace(name, asked == "true", looks)
+    if asked == "true":
+        return Verdict(True, f'annotation {name} is "true"', asked=True)
+    if not looks:
+        return Verdict(False, f"the command {quoted(program)} is not systemd" if program else "it has no command")
+    other = _other_program(program, container, root)
+    if other:
+        reason = f"{program} leads to {other}, a program that is not systemd"
+        return Verdict(False, reason, warnings=(f'{reason}; if it is, set annotation {WANTED} to "true"',))
+    return Verdict(True, looks)
+
+
+def _without_pid_namespace(name: str, asked: bool, looks: str) -> Verdict:
+    reason = "it has no private PID namespace, so that systemd would not be PID 1"
+    if asked:
+        raise Refused(f'annotation {name} is "true", but {reason}; give the pod or container its own PID namespace')
+    return Verdict(False, reason, warnings=(f"{looks}, but {reason}",) if looks else ())
+
+
+def _other_program(program: str, container: Container, root: Root | None) -> str:
+    """The ELF program that an init's path leads to and that is not systemd; "" if there is none or it cannot be known."""
+    path = clean(program)
+    if root is None or path not in INITS:
+        return ""
+    covered = places([mount.destination for mount in container.mounts], root.links)
+    place = follow(path, root.links, covered)
+    if any(is_at_or_below(place, mount) for mount in covered):
+        return ""
+    return place if root.files.get(place) == ELF and place.rpartition("/")[2] != "systemd" else ""

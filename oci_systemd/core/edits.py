@@ -1,0 +1,136 @@
+"""The edits that an Adjustment is made of: small, printable, each with its reason. `apply` carries them out on a spec.
+
+Another kind of edit is a class here, a row in `apply.APPLY` and one in the NRI shell's table.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oci_systemd.core.container import Mount
+
+
+class Edit:
+    """One change. `reason` says why; `str()` says what, on one line."""
+
+    __slots__ = ("reason",)
+    reason: str
+
+    def __str__(self) -> str:
+        raise NotImplementedError  # each kind says what it does
+
+
+class AddMount(Edit):
+    """Insert `mount` so that it stands at `index` of the mounts as they are when this edit's turn comes."""
+
+    __slots__ = ("index", "mount")
+
+    def __init__(self, index: int, mount: Mount, reason: str) -> None:
+        self.index = index
+        self.mount = mount
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"mount {self.mount.type} at {self.mount.destination} ({','.join(self.mount.options)})"
+
+
+class SetMountOptions(Edit):
+    """Give the mount at `index`, whose destination is `destination`, these options."""
+
+    __slots__ = ("destination", "index", "options")
+
+    def __init__(self, index: int, destination: str, options: tuple[str, ...], reason: str) -> None:
+        self.index = index
+        self.destination = destination
+        self.options = options
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"mount at {self.destination} with options {','.join(self.options)}"
+
+
+class SetEnv(Edit):
+    """Set one variable of the process, in the place of the first one of that name, and drop any other of that name."""
+
+    __slots__ = ("name", "value")
+
+    def __init__(self, name: str, value: str, reason: str) -> None:
+        self.name = name
+        self.value = value
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"environment {self.name}={self.value}"
+
+
+class SetAnnotation(Edit):
+    __slots__ = ("key", "value")
+
+    def __init__(self, key: str, value: str, reason: str) -> None:
+        self.key = key
+        self.value = value
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"annotation {self.key}={self.value}"
+
+
+class SetUnified(Edit):
+    """Set one file of the container's cgroup (runtime-spec, linux.resources.unified)."""
+
+    __slots__ = ("key", "value")
+
+    def __init__(self, key: str, value: str, reason: str) -> None:
+        self.key = key
+        self.value = value
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cgroup {self.key}={self.value}"
+
+
+class SetSelinuxLabel(Edit):
+    __slots__ = ("label",)
+
+    def __init__(self, label: str, reason: str) -> None:
+        self.label = label
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"SELinux label {self.label}"
+
+
+class SetApparmorProfile(Edit):
+    """Set the AppArmor profile, or remove it where `profile` is ""."""
+
+    __slots__ = ("profile",)
+
+    def __init__(self, profile: str, reason: str) -> None:
+        self.profile = profile
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"AppArmor profile {self.profile}" if self.profile else "no AppArmor profile"
+
+
+class RemoveDevice(Edit):
+    __slots__ = ("path",)
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"no device {self.path}"
+
+
+KINDS: tuple[type[Edit], ...] = (
+    AddMount,
+    SetMountOptions,
+    SetEnv,
+    SetAnnotation,
+    SetUnified,
+    SetSelinuxLabel,
+    SetApparmorProfile,
+    RemoveDevice,
+)

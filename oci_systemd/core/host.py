@@ -1,0 +1,42 @@
+"""What the core is told of the machine and of the root file system, as values. `host/` finds them out, tests write them down."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# What a file is, as far as the rules care: an ELF program, any other file with content, an empty file or one that says
+# "uninitialized" (machine-id(5)), or not there.
+ELF, CONTENT, BLANK, ABSENT = "elf", "content", "blank", "absent"
+
+
+class Root:
+    """A root file system, as far as it was asked about.
+
+    `links`: the symbolic links met on the way to every path asked for, cleaned path -> target as it stands in the link.
+    `files`: what stands at the end of each path asked for, by the place it leads to: ELF, CONTENT, BLANK or ABSENT.
+    """
+
+    __slots__ = ("files", "links")
+
+    def __init__(self, links: Mapping[str, str], files: Mapping[str, str]) -> None:
+        self.links = links
+        self.files = files
+
+
+class Host:
+    """The machine that the container will run on. `root` is None where its root file system cannot be seen."""
+
+    __slots__ = ("apparmor", "cgroup_v2", "nsdelegate", "root")
+
+    def __init__(
+        self, *, cgroup_v2: bool = True, nsdelegate: bool = True, apparmor: bool = True, root: Root | None = None
+    ) -> None:
+        self.cgroup_v2 = cgroup_v2
+        self.nsdelegate = nsdelegate
+        self.apparmor = apparmor
+        self.root = root
+
+    def links(self, usual: Mapping[str, str]) -> Mapping[str, str]:
+        return usual if self.root is None else self.root.links

@@ -1,0 +1,269 @@
+"""JSON as a value and as a text: `parse` reads a spec, `patch` writes a changed one back into the text it came from.
+
+Law: what did not change keeps its bytes. Indentation, key order, escapes and the spelling of numbers are the text's own,
+since only what differs is written anew. `_json` is the C half of the standard `json`: without the Python half, whose `re`
+alone costs more than reading, changing and writing a whole spec.
+"""
+
+from __future__ import annotations
+
+from _json import encode_basestring_ascii, make_scanner, scanstring
+
+from oci_systemd.core.errors import SpecError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import TypeAlias
+
+    Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+BLANKS = " \t\n\r"
+LITERALS = {None: "null", True: "true", False: "false"}
+
+
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    """An object's members. The same key twice has no one meaning: Go merges, C takes the first, Python the last."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise SpecError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice in one object")
+    return value
+
+
+def _integer(digits: str) -> int | float:
+    """Beyond 4300 digits Python makes no int of it (3.11 on); the text keeps them all."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
+
+
+def _constant(name: str) -> float:
+    raise SpecError(f"{name} is no JSON value")
+
+
+class _Context:
+    """What `_json.make_scanner` asks of its caller (CPython, Modules/_json.c, scanner_new)."""
+
+    strict = True
+    object_hook = None
+    parse_float = float
+    parse_int = staticmethod(_integer)
+    parse_constant = staticmethod(_constant)
+
+    def __init__(self, pairs_hook: Callable[[list[tuple[str, Json]]], dict[str, Json]] | None) -> None:
+        self.object_pairs_hook = pairs_hook
+
+
+_scan = make_scanner(_Context(_unique))  # type: ignore[arg-type]  # typeshed takes the context for a scanner
+_skip = make_scanner(_Context(None))  # type: ignore[arg-type]  # the same
+
+
+def parse(data: bytes) -> tuple[str, Json]:
+    """The text of `data` and its value. Anything but one JSON value in UTF-8 is a SpecError that says where."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise SpecError(f"it is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}") from None
+    try:
+        value, end = _scan(text, _skip_blanks(text, 0))
+    except StopIteration as error:
+        raise SpecError(f"it is not JSON: a value is missing at {_where(text, error.value)}") from None
+    except RecursionError:
+        raise SpecError("it is nested too deeply for a config.json") from None
+    except ValueError as error:  # json.JSONDecodeError, whose pos is the index in the text
+        raise SpecError(f"it is not JSON: {_reason(error)} at {_where(text, getattr(error, 'pos', 0))}") from None
+    end = _skip_blanks(text, end)
+    if end < len(text):
+        raise SpecError(f"it is not JSON: more follows its value at {_where(text, end)}")
+    return text, value
+
+
+def _reason(error: ValueError) -> str:
+    message: str = getattr(error, "msg", str(error))
+    return message[:1].lower() + message[1:]
+
+
+def _where(text: str, index: int) -> str:
+    line = text.count("\n", 0, index) + 1
+    return f"line {line}, column {index - text.rfind(chr(10), 0, index)}"
+
+
+def patch(text: str, old: Json, new: Json) -> str:
+    """`text`, which says `old`, changed so that it says `new`.
+
+    Values that `new` shares with `old` (the very same objects) keep their bytes; what differs is written in the text's own
+    style. `old` is what `parse` gave for `text`.
+    """
+    if new is old:
+        return text
+    start = _skip_blanks(text, 0)
+    end = _skip(text, start)[1]
+    return text[:start] + _Patch(text, start).value(start, old, new, 0) + text[end:]
+
+
+class _Patch:
+    """One patch of one text, in the style read off the text's outermost object."""
+
+    def __init__(self, text: str, start: int) -> None:
+        self.text = text
+        self.colon, self.comma, self.newline, self.indent = ":", "", "", ""
+        if text.startswith("{", start):
+            self._read_style(_Items(text, start))
+
+    def _read_style(self, items: _Items) -> None:
+        for key, value, _ in items.spans[:1]:
+            lead = items.leads[0]
+            _, key_end = scanstring(self.text, key + 1, True)
+            self.colon = self.text[key_end:value]
+            if "\n" in lead:
+                self.newline, self.indent = lead[: lead.rfind("\n") + 1], lead[lead.rfind("\n") + 1 :]
+        if not self.newline and len(items.leads) > 1:
+            self.comma = items.leads[1]
+
+    def value(self, start: int, old: Json, new: Json, depth: int) -> str:
+        """The text of the value at `start`, changed from `old` to `new`; it stands `depth` levels deep."""
+        if isinstance(old, dict) and isinstance(new, dict) and old and new:
+            return self._object(start, old, new, depth)
+        if isinstance(old, list) and isinstance(new, list) and old and new:
+            return self._array(start, old, new, depth)
+        return self.dump(new, depth)
+
+    def _object(self, start: int, old: dict[str, Json], new: dict[str, Json], depth: int) -> str:
+        items = _Items(self.text, start)
+        pieces: list[tuple[int | None, str]] = []
+        for index, (key, (_, value, end)) in enumerate(zip(old, items.spans, strict=True)):
+            if key in new:
+                pieces.append((index, items.kept(index, value) + self._item(value, end, old[key], new[key], depth)))
+        for key in new:
+            if key not in old:
+                pieces.append((None, encode_basestring_ascii(key) + self.colon + self.dump(new[key], depth + 1)))
+        return self._joined(items, pieces, depth)
+
+    def _array(self, start: int, old: list[Json], new: list[Json], depth: int) -> str:
+        items = _Items(self.text, start)
+        pieces: list[tuple[int | None, str]] = []
+        for index, value in _aligned(old, new):
+            if index is None:
+                pieces.append((None, self.dump(value, depth + 1)))
+            else:
+                begin, _, end = items.spans[index]
+                pieces.append((index, self._item(begin, end, old[index], value, depth)))
+        return self._joined(items, pieces, depth)
+
+    def _item(self, start: int, end: int, old: Json, new: Json, depth: int) -> str:
+        return self.text[start:end] if new is old else self.value(start, old, new, depth + 1)
+
+    def _joined(self, items: _Items, pieces: list[tuple[int | None, str]], depth: int) -> str:
+        """The items of an object or array between its own brackets: each item that was there keeps the blanks around it."""
+        first = items.leads[0]
+        later = items.leads[1] if len(items.leads) > 1 else first if "\n" in first else self.comma
+        parts = []
+        for position, (index, piece) in enumerate(pieces):
+            lead = items.leads[index] if index and position else later if position else first
+            parts.append(lead + piece + (items.trails[index] if index is not None else ""))
+        return items.opening + ",".join(parts) + items.last + items.closing
+
+    def dump(self, value: Json, depth: int) -> str:
+        """`value` as new text, for a place `depth` levels deep."""
+        if isinstance(value, str):
+            return encode_basestring_ascii(value)
+        if isinstance(value, dict):
+            members = [
+                encode_basestring_ascii(key) + self.colon + self.dump(item, depth + 1) for key, item in value.items()
+            ]
+            return self._enclosed("{", members, "}", depth)
+        if isinstance(value, list):
+            return self._enclosed("[", [self.dump(item, depth + 1) for item in value], "]", depth)
+        return LITERALS[value] if value is None or isinstance(value, bool) else repr(value)
+
+    def _enclosed(self, opening: str, items: list[str], closing: str, depth: int) -> str:
+        if not items:
+            return opening + closing
+        if not self.newline:
+            return opening + ("," + self.comma).join(items) + closing
+        lead = self.newline + self.indent * (depth + 1)
+        return opening + lead + ("," + lead).join(items) + self.newline + self.indent * depth + closing
+
+
+class _Items:
+    """Where the items of the object or array at `start` stand: (start, value's start, end) of each, and the blanks around.
+
+    An object's item starts at its key, so that start and value's start differ; in an array they are the same.
+    """
+
+    def __init__(self, text: str, start: int) -> None:
+        self.text = text
+        self.opening = text[start]
+        self.closing = "}" if self.opening == "{" else "]"
+        self.spans: list[tuple[int, int, int]] = []
+        self.leads: list[str] = []
+        self.trails: list[str] = []
+        self.last = ""
+        at = start + 1
+        while text[at - 1] != self.closing:
+            begin = _skip_blanks(text, at)
+            if text[begin] == self.closing:
+                break
+            value = self._value_start(begin)
+            end = _skip(text, value)[1]
+            after = _skip_blanks(text, end)
+            self.spans.append((begin, value, end))
+            self.leads.append(text[at:begin])
+            self.trails.append(text[end:after])
+            at = after + 1
+        if self.trails:
+            self.last, self.trails[-1] = self.trails[-1], ""
+
+    def _value_start(self, begin: int) -> int:
+        if self.opening == "[":
+            return begin
+        _, key_end = scanstring(self.text, begin + 1, True)
+        return _skip_blanks(self.text, _skip_blanks(self.text, key_end) + 1)
+
+    def kept(self, index: int, value: int) -> str:
+        """An object item's key and colon, as they stand before its value."""
+        return self.text[self.spans[index][0] : value]
+
+
+def _skip_blanks(text: str, index: int) -> int:
+    while index < len(text) and text[index] in BLANKS:
+        index += 1
+    return index
+
+
+def _aligned(old: list[Json], new: list[Json]) -> Iterator[tuple[int | None, Json]]:
+    """Each item of `new` with the index of the `old` one that it is, or was made of; None where it is new.
+
+    Both lists keep their order. An item that is not `old`'s own object was made of the next old one that shares part of it.
+    """
+    places = {id(item): index for index, item in enumerate(old)}
+    at = 0
+    for position, item in enumerate(new):
+        index = at if at < len(old) and old[at] is item else places.get(id(item), -1)
+        if index < at:
+            stop = next(
+                (places[id(later)] for later in new[position + 1 :] if places.get(id(later), -1) >= at), len(old)
+            )
+            index = next((i for i in range(at, stop) if _made_of(item, old[i])), -1)
+        if index < 0:
+            yield None, item
+        else:
+            yield index, item
+            at = index + 1
+
+
+def _made_of(new: Json, old: Json) -> bool:
+    if not isinstance(new, dict) or not isinstance(old, dict):
+        return False
+    return any(
+        value is old.get(key) for key, value in new.items() if isinstance(value, (str, list, dict)) and len(value) > 1
+    )
+
+
+def line(value: Json) -> str:
+    """`value` on one line of ASCII, as `json.dumps` writes it."""
+    style = _Patch("", 0)
+    style.colon, style.comma = ": ", " "
+    return style.dump(value, 0)

@@ -1,0 +1,76 @@
+"""Paths inside a container, as pure text: cleaned, joined, and followed through the symbolic links that the host reports.
+
+A *place* is where a mount's destination really ends up. runc and crun mount in the order of the spec and resolve each
+destination inside the root file system as it is by then, so a link counts only where no earlier mount covers it.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+MAX_LINKS = 255  # filepath-securejoin's own bound, which runc uses
+
+# Where the root file system cannot be seen, this is how every distribution with systemd has it (systemd, tmpfiles.d/legacy.conf).
+USUAL_LINKS = {"/var/run": "/run", "/var/lock": "/run/lock"}
+
+
+def clean(path: str) -> str:
+    """`path` as Go's filepath.Clean of "/" + path: absolute, no empty part, no "." and no "..": "run//lock/" is "/run/lock"."""
+    if path.startswith("/") and "//" not in path and "/." not in path and (path == "/" or not path.endswith("/")):
+        return path
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            del parts[-1:]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/" + "/".join(parts)
+
+
+def is_below(path: str, parent: str) -> bool:
+    """Whether cleaned `path` lies strictly below cleaned `parent`."""
+    return path != parent and is_at_or_below(path, parent)
+
+
+def is_at_or_below(path: str, parent: str) -> bool:
+    return path == parent or path.startswith(parent if parent == "/" else parent + "/")
+
+
+def follow(path: str, links: Mapping[str, str], covered: Iterable[str] = ()) -> str:
+    """Where `path` leads through `links` (cleaned link path -> target), never following one at or below a `covered` place.
+
+    A chain of more than MAX_LINKS is left as it stands: the runtime refuses it.
+    """
+    places = tuple(covered)
+    todo = clean(path).split("/")[:0:-1]
+    at, followed = "/", 0
+    while todo:
+        part = todo.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            at = at[: at.rfind("/")] or "/"
+            continue
+        at = at + part if at == "/" else at + "/" + part
+        target = links.get(at)
+        if target is None or followed == MAX_LINKS or any(is_at_or_below(at, place) for place in places):
+            continue
+        followed += 1
+        at = "/" if target.startswith("/") else at[: at.rfind("/")] or "/"
+        todo += target.split("/")[::-1]
+    return at
+
+
+def places(destinations: Sequence[str], links: Mapping[str, str]) -> list[str]:
+    """The place of each destination, in the order of mounting."""
+    found: list[str] = []
+    for destination in destinations:
+        found.append(follow(destination, links, found) if links else destination)
+    return found
+
+
+def visible(index: int, found: Sequence[str]) -> bool:
+    """Whether the mount at `index` of these places is hidden by no later one at or above it."""
+    return not any(is_at_or_below(found[index], later) for later in found[index + 1 :])

@@ -1,0 +1,280 @@
+"""What systemd needs of its container: RULES, one function for each thing, in the order in which they are carried out.
+
+A rule looks at a Case and yields edits, what it leaves alone (Kept) and what a person should hear of (Warn). It decides
+nothing about whether the container is wanted: that is `detect`'s, and the obstacles are `adjust`'s.
+"""
+
+from __future__ import annotations
+
+from oci_systemd import __version__
+from oci_systemd.core import annotations as a
+from oci_systemd.core import edits as e
+from oci_systemd.core import machine_id
+from oci_systemd.core.container import Mount
+from oci_systemd.core.host import ABSENT, CONTENT
+from oci_systemd.core.signals import is_signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import TypeAlias
+
+    from oci_systemd.core.case import Case
+
+    Finding: TypeAlias = "e.Edit | Kept | Warn"
+
+CGROUP_PLACE = "/sys/fs/cgroup"
+CGROUP_TYPES = ("cgroup", "cgroup2")
+READ_ONLY = ("ro", "rro")
+NEEDED = ("/run", "/dev/shm")
+DESCENDANTS = "cgroup.max.descendants"  # kernel, cgroup-v2.rst
+
+# Debian's own modes; others' tmpfiles.d narrow /run/lock at boot. The paths as they are named, not as they resolve.
+STICKY_PLACES = ("/run/lock", "/var/run/lock", "/var/lock")
+TMPFS_OPTIONS = ("rw", "rprivate", "nosuid", "nodev")  # never noexec: it breaks what units run from /run and /tmp
+
+DBUS_MACHINE_ID = "/var/lib/dbus/machine-id"
+CONSOLES = frozenset(f"/dev/tty{number}" for number in range(64))  # MAX_NR_CONSOLES
+
+
+class Kept:
+    """Something that was left as it is, and why."""
+
+    __slots__ = ("reason", "what")
+
+    def __init__(self, what: str, reason: str) -> None:
+        self.what = what
+        self.reason = reason
+
+
+class Warn(str):
+    """A sentence that belongs in the log and in `explain`."""
+
+    __slots__ = ()
+
+
+def is_read_only(mount: Mount) -> bool:
+    return any(option in READ_ONLY for option in mount.options)
+
+
+def is_cgroup(mount: Mount) -> bool:
+    return mount.type in CGROUP_TYPES and not mount.is_bind
+
+
+def cgroup(case: Case) -> Iterator[Finding]:
+    """systemd makes a cgroup for each unit (Container Interface, "Execution Environment" 6): its own subtree is writable."""
+    index = case.mounted_at(CGROUP_PLACE)
+    if index is None:
+        return
+    mount = case.mounts[index]
+    if case.annotations.get(a.CGROUP) == "ro":
+        yield Kept(f"mount at {CGROUP_PLACE}", f'annotation {a.CGROUP} is "ro"')
+        if is_read_only(mount):
+            yield Warn(f'annotation {a.CGROUP} is "ro": systemd will not boot on a read-only cgroup')
+            return
+    elif is_read_only(mount):
+        options = tuple("rw" if option in READ_ONLY else option for option in mount.options)
+        yield e.SetMountOptions(
+            index, mount.destination, options, "systemd makes a cgroup for each unit in its own subtree"
+        )
+    else:
+        yield Kept(f"mount at {CGROUP_PLACE}", "it is a bind mount" if mount.is_bind else "it is writable already")
+    if is_cgroup(mount) and case.container.has_private("cgroup") and case.host.cgroup_v2:
+        yield from _cgroup_limit(case)
+
+
+def _cgroup_limit(case: Case) -> Iterator[Finding]:
+    """One container that makes cgroups without end takes the node's memory (KEP-5474: 42,000 of them, 14 GB)."""
+    limit = case.settings.count("cgroup.max_descendants")
+    if DESCENDANTS in case.container.unified:
+        yield Kept(f"cgroup {DESCENDANTS}", "the container has its own")
+    elif limit:
+        yield e.SetUnified(
+            DESCENDANTS, str(limit), "a container without a limit can fill the node's memory with cgroups"
+        )
+    else:
+        yield Kept(f"cgroup {DESCENDANTS}", "setting cgroup.max_descendants is 0: no limit")
+
+
+def tmpfs(case: Case) -> Iterator[Finding]:
+    """/run must be a mount, and Debian's systemd wants /run/lock too (Container Interface, 4): PID 1 may not mount them."""
+    extra = _tmpfs_extra(case)
+    for path in case.tmpfs_paths():
+        if case.mounted_at(path) is not None:
+            yield Kept(f"tmpfs at {path}", "something is mounted there")
+            continue
+        sticky = path in STICKY_PLACES or path.endswith("/tmp")
+        mount = Mount(path, "tmpfs", "tmpfs", (*TMPFS_OPTIONS, "mode=1777" if sticky else "mode=755", *extra))
+        index = case.position_for(path)
+        case.mounts.insert(index, mount)
+        yield e.AddMount(index, mount, "systemd needs it writable, and empty at each start")
+    yield from _mounts_missed(case)
+
+
+def _tmpfs_extra(case: Case) -> tuple[str, ...]:
+    size = case.settings.text("tmpfs.size")
+    return (*((f"size={size}",) if size else ()), *(("tmpcopyup",) if case.settings.flag("tmpfs.copy_up") else ()))
+
+
+def _mounts_missed(case: Case) -> Iterator[Finding]:
+    """PID 1 mounts these itself where they are missing, and exits where it may not (mount-setup.c)."""
+    for path in NEEDED:
+        if case.mounted_at(path) is None:
+            yield Warn(f"nothing is mounted at {path}: systemd will exit unless it may mount it itself (CAP_SYS_ADMIN)")
+
+
+def user(case: Case) -> Iterator[Finding]:
+    if case.container.uid:
+        yield Warn(f"the user is {case.container.uid}, not 0: systemd will exit; run the container as root")
+
+
+def environment(case: Case) -> Iterator[Finding]:
+    """$container tells systemd that it is in a container (Container Interface, "Environment Variables" 1)."""
+    value = case.settings.text("env.container")
+    if case.env("container") == [value]:
+        yield Kept("environment container", "it is set so already")
+    else:
+        yield e.SetEnv("container", value, "systemd learns from it that it runs in a container")
+
+
+def machine(case: Case) -> Iterator[Finding]:
+    """$container_uuid becomes /etc/machine-id (Container Interface, "Environment Variables" 2)."""
+    own = case.env("container_uuid")
+    if own:
+        if len(own) > 1:
+            yield e.SetEnv("container_uuid", own[-1], "it stood there several times; the last one counts")
+        else:
+            yield Kept("environment container_uuid", "the container has its own")
+        if not machine_id.parse(own[-1]):
+            yield Warn(
+                f"container_uuid is {a.quoted(own[-1])}, no id128: systemd makes a random machine-id at each start"
+            )
+    else:
+        yield from _new_machine_id(case)
+    yield from _machine_id_kept(case)
+
+
+def _new_machine_id(case: Case) -> Iterator[Finding]:
+    container = case.container
+    pod_uid = case.pod_uid()
+    id = machine_id.from_container_id(container.id, pod_uid, container.name)
+    why = "systemd takes it for the machine-id; made from the container's ID"
+    if (case.annotations.get(a.MACHINE_ID) or case.settings.text("machine_id.source")) == "pod":
+        of_pod = machine_id.from_pod(pod_uid, container.name)
+        if of_pod:
+            id, why = of_pod, "systemd takes it for the machine-id; made from the pod's UID and the container's name"
+        else:
+            yield Warn("machine-id=pod, but there is no pod UID with a container name: the container's ID is used")
+    if id:
+        yield e.SetEnv("container_uuid", id, why)
+    else:
+        yield Warn(
+            "the container's ID is not known: container_uuid is not set, and the machine-id is random at each start"
+        )
+
+
+def _machine_id_kept(case: Case) -> Iterator[Finding]:
+    """systemd looks at the image's own files before $container_uuid (machine-id-setup.c)."""
+    etc = _file(case, "/etc/machine-id")
+    if etc == CONTENT:
+        yield Warn("the image has its own /etc/machine-id, which stays: every container of it is the same machine")
+    elif (
+        _file(case, DBUS_MACHINE_ID) == CONTENT and DBUS_MACHINE_ID not in case.presence
+    ):  # a link there does not count
+        yield Warn("the image has its own /var/lib/dbus/machine-id, which systemd takes before container_uuid")
+    if case.container.readonly_root and etc != CONTENT and not case.covers("/etc/machine-id"):
+        lost = "systemd may refuse to boot" if etc == ABSENT else "it stays empty"
+        yield Warn(f"the root file system is read-only and cannot take the machine-id into /etc/machine-id: {lost}")
+
+
+def _file(case: Case, path: str) -> str:
+    """What the image has at `path`; "" where that cannot be seen."""
+    root = case.host.root
+    if root is None or case.covers(path):
+        return ""
+    return root.files.get(case.place_of(path), "")
+
+
+def stop_signal(case: Case) -> Iterator[Finding]:
+    """systemd takes SIGTERM for "re-execute" and SIGRTMIN+3 for "power off" (systemd(1), "Signals")."""
+    value, why = case.settings.text("stop.signal"), "SIGTERM makes systemd re-execute itself; this signal powers it off"
+    for key in a.OLD_STOP_SIGNALS:
+        old = case.container.annotations.get(key, "").strip()
+        if old and is_signal(old):
+            value, why = old, f"annotation {key} says so"
+            break
+        if old:
+            yield Warn(f"annotation {key} is {a.quoted(old)}, which is no signal: it is passed over")
+    own = case.annotations.get(a.STOP_SIGNAL)
+    if own:
+        value, why = own, f"annotation {a.key_for(case.container, a.STOP_SIGNAL)} says so"
+    if case.container.annotations.get(a.STOP_SIGNAL, "").strip() == value:
+        yield Kept(f"annotation {a.STOP_SIGNAL}", "it is set so already")
+    else:
+        yield e.SetAnnotation(a.STOP_SIGNAL, value, why)
+
+
+def selinux(case: Case) -> Iterator[Finding]:
+    """container_t may not manage cgroups as systemd does; container_init_t may (container-selinux)."""
+    label = case.container.selinux_label
+    named = case.annotations.get(a.SELINUX)
+    if not label:
+        if named:
+            yield Warn(f"annotation {a.SELINUX} is {a.quoted(named)}, but the container has no SELinux label to change")
+        return
+    parts = label.split(":", 3)
+    if len(parts) < 3:
+        yield Warn(f"the SELinux label {a.quoted(label)} has no type: it stays")
+        return
+    wanted = named or (
+        "container_init_t" if parts[2] == "container_t" and case.settings.flag("security.selinux_init") else parts[2]
+    )
+    if wanted != parts[2]:
+        why = f"annotation {a.SELINUX} says so" if named else "container_t may not manage cgroups, container_init_t may"
+        yield e.SetSelinuxLabel(":".join((*parts[:2], wanted, *parts[3:])), why)
+    else:
+        yield Kept("SELinux label", f"its type is {parts[2]}")
+
+
+def apparmor(case: Case) -> Iterator[Finding]:
+    profile = case.annotations.get(a.APPARMOR)
+    if not profile:
+        return
+    if profile == "unconfined":
+        if case.container.apparmor_profile:
+            yield e.SetApparmorProfile("", f'annotation {a.APPARMOR} is "unconfined"')
+        else:
+            yield Kept("AppArmor profile", "it has none already")
+    elif not case.host.apparmor:
+        yield Warn(
+            f"annotation {a.APPARMOR} is {a.quoted(profile)}, but AppArmor is not enabled on this host: nothing is set"
+        )
+    elif case.container.apparmor_profile != profile:
+        yield e.SetApparmorProfile(profile, f"annotation {a.APPARMOR} says so")
+
+
+def devices(case: Case) -> Iterator[Finding]:
+    """A privileged systemd starts a getty on each console that it finds: on the host's own (podman#15878)."""
+    for path in dict.fromkeys(case.container.devices):
+        if path in CONSOLES:
+            yield e.RemoveDevice(path, "systemd would take the host's console")
+
+
+def record(case: Case) -> Iterator[Finding]:
+    """For people, and for `kill`: never a reason to skip anything."""
+    if case.container.annotations.get(a.ADJUSTED) != __version__:
+        yield e.SetAnnotation(a.ADJUSTED, __version__, "the record of what was done, which kill looks for")
+
+
+RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    cgroup,
+    tmpfs,
+    user,
+    environment,
+    machine,
+    stop_signal,
+    selinux,
+    apparmor,
+    devices,
+    record,
+)

@@ -1,0 +1,75 @@
+"""Signals as people and engines write them, and the question whether a `kill` may be translated.
+
+Numbers are Linux's, as the kernel and runc count them on every architecture but MIPS and SPARC: SIGRTMIN is 34 (glibc).
+"""
+
+from __future__ import annotations
+
+TERM = 15
+RTMIN, RTMAX = 34, 64
+NAMES = {
+    name: number
+    for number, name in enumerate(
+        "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG "
+        "XCPU XFSZ VTALRM PROF WINCH IO PWR SYS".split(),
+        start=1,
+    )
+} | {"IOT": 6, "CLD": 17, "POLL": 29, "RTMIN": RTMIN, "RTMAX": RTMAX}
+DEFAULT = RTMIN + 3  # systemd(1): halt.target's sibling for a clean power-off, asked of PID 1
+
+
+def number(text: str) -> int | None:
+    """The number that `text` names: `37`, `SIGRTMIN+3`, `rtmin+3`, `SIGRTMINPLUS3` (Kubernetes' constant); None if none."""
+    word = text.upper()
+    if word.isascii() and word.isdigit():
+        value = int(word[-4:]) if not word[:-4].strip("0") else 0
+        return value if 0 < value <= RTMAX else None
+    word = word.removeprefix("SIG").replace("PLUS", "+").replace("MINUS", "-")
+    for base, sign, first in (("RTMIN", "+", RTMIN), ("RTMAX", "-", RTMAX)):
+        offset = word.removeprefix(base + sign)
+        if offset != word and offset.isascii() and offset.isdigit() and len(offset) < 3:
+            value = first + int(offset) if sign == "+" else first - int(offset)
+            return value if RTMIN <= value <= RTMAX else None
+    return NAMES.get(word)
+
+
+def is_signal(text: str) -> bool:
+    """Whether `text` may stand as a stop signal: a name, a number, or `none` (never translate)."""
+    return text.lower() == "none" or number(text) is not None
+
+
+def is_term(words: tuple[str, ...]) -> bool:
+    """Whether these words after the ID of a `kill` mean SIGTERM: none at all (runc's default), or one that names it."""
+    return not any(words) or (len(words) == 1 and number(words[0]) == TERM)
+
+
+class Status:
+    """What /proc/PID/status says that matters here: `comm`, and the masks of blocked and caught signals."""
+
+    __slots__ = ("blocked", "caught", "comm")
+
+    def __init__(self, text: str) -> None:
+        fields = dict(line.split(":", 1) for line in text.split("\n") if ":" in line)
+        self.comm = fields.get("Name", "").strip()
+        self.blocked = _mask(fields.get("SigBlk", ""))
+        self.caught = _mask(fields.get("SigCgt", ""))
+
+    def awaits(self, signal: int, runtime: str) -> bool:
+        """Whether this PID 1 is ready for `signal`.
+
+        systemd blocks its signals and reads them from a descriptor (measured: 252 to 262, a few ms after exec). Another
+        init may catch the one that it was given; the runtime's own init (`runc:[2:INIT]`, comm of `runtime`) catches
+        nearly all, so it never counts.
+        """
+        bit = 1 << (signal - 1)
+        if self.blocked & bit:
+            return True
+        own = self.comm.startswith((runtime[:15], "runc:[", "crun", "exe"))
+        return signal != DEFAULT and bool(self.caught & bit) and not own
+
+
+def _mask(text: str) -> int:
+    try:
+        return int(text, 16)
+    except ValueError:
+        return 0

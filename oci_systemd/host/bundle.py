@@ -1,0 +1,122 @@
+"""A bundle's config.json: read whole, and replaced whole.
+
+Law: at any moment the old file or the new one is there. The new one is written beside the old and renamed over it; what a
+killed call left is swept by the next one.
+"""
+
+from __future__ import annotations
+
+import posix
+
+from oci_systemd.core.errors import Problem
+from oci_systemd.core.json_text import parse, patch
+from oci_systemd.host.files import read_regular, write_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oci_systemd.core.json_text import Json
+
+LIMIT = 64 << 20  # bytes; the largest that engines write is a hundredth of it
+MARK = ".oci-systemd-"  # in a temporary file's name, before the ID of the process that writes it
+
+
+class Config:
+    """One config.json: where it is, its text and the value that the text has. `spec` is what `parse` gave; keep it as it is."""
+
+    __slots__ = ("path", "spec", "status", "text")
+
+    def __init__(self, path: str, text: str, spec: Json, status: posix.stat_result | None = None) -> None:
+        self.path = path
+        self.text = text
+        self.spec = spec
+        self.status = status
+
+    def patched(self, spec: Json) -> str:
+        return patch(self.text, self.spec, spec)
+
+
+def load(path: str) -> Config:
+    """The config.json at `path`. A Problem that names it where it cannot be read or is no JSON."""
+    data, status = read_regular(path, LIMIT)
+    return decode(data, path, status)
+
+
+def decode(data: bytes, path: str, status: posix.stat_result | None = None) -> Config:
+    """The Config that `data`, read from `path`, holds."""
+    try:
+        text, spec = parse(data)
+    except Problem as problem:
+        empty = "it is empty" if not data.strip() else str(problem)
+        raise type(problem)(f"{path} cannot be used: {empty}") from None
+    return Config(path, text, spec, status)
+
+
+def save(config: Config, text: str, *, durable: bool) -> None:
+    """Put `text` in the place of the config.json, with its mode and owner; `durable` waits for the disk before the rename."""
+    folder, _, name = config.path.rpartition("/")
+    temporary = f"{folder}/.{name}{MARK}{posix.getpid()}" if folder else f".{name}{MARK}{posix.getpid()}"
+    try:
+        fd = posix.open(
+            temporary, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC | posix.O_NOFOLLOW, 0o600
+        )
+    except OSError as error:
+        raise Problem(f"{config.path} cannot be written: {error.strerror}") from None
+    try:
+        try:
+            _fill(fd, config, text.encode(), durable=durable)
+        finally:
+            posix.close(fd)
+        posix.rename(temporary, config.path)
+    except OSError as error:
+        posix.unlink(temporary)
+        raise Problem(f"{config.path} cannot be written: {error.strerror}; it is as it was") from None
+    if durable:
+        _flush_folder(folder or ".")
+
+
+def _fill(fd: int, config: Config, data: bytes, *, durable: bool) -> None:
+    write_all(fd, data)
+    if config.status is not None:
+        own = posix.fstat(fd)
+        if (own.st_uid, own.st_gid) != (config.status.st_uid, config.status.st_gid):
+            posix.fchown(fd, config.status.st_uid, config.status.st_gid)
+        posix.fchmod(fd, config.status.st_mode & 0o7777)
+    if durable:
+        posix.fsync(fd)
+
+
+def _flush_folder(folder: str) -> None:
+    fd = posix.open(folder, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    try:
+        posix.fsync(fd)
+    finally:
+        posix.close(fd)
+
+
+def sweep(path: str) -> None:
+    """Remove what calls that were killed left beside the config.json at `path`. What lives, or may, stays."""
+    folder, _, name = path.rpartition("/")
+    start = f".{name}{MARK}"
+    try:
+        names = posix.listdir(folder or ".")
+    except OSError:
+        return
+    for found in names:
+        if found.startswith(start) and not _lives(found.removeprefix(start)):
+            try:
+                posix.unlink(f"{folder or '.'}/{found}")
+            except OSError:
+                continue
+
+
+def _lives(digits: str) -> bool:
+    """Whether the process of this ID lives; true of what is no process ID, which no call of ours has written."""
+    if not (digits.isascii() and digits.isdigit() and int(digits[:10])):
+        return True
+    try:
+        posix.kill(int(digits[:10]), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return int(digits[:10]) != posix.getpid()

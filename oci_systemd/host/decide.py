@@ -1,0 +1,48 @@
+"""From a spec on this machine's disk to its Adjustment: the one path that the wrapper, the hook and the command line share."""
+
+from __future__ import annotations
+
+from oci_systemd.core.adjust import adjust, questions
+from oci_systemd.core.container import root_path
+from oci_systemd.core.host import Host
+from oci_systemd.host.log import Entry
+from oci_systemd.host.machine import this_host
+from oci_systemd.host.rootfs import survey
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oci_systemd.core.adjust import Adjustment
+    from oci_systemd.core.container import Container
+    from oci_systemd.core.errors import Problem
+    from oci_systemd.core.host import Root
+    from oci_systemd.core.json_text import Json
+    from oci_systemd.core.settings import Settings
+
+
+def decide(
+    container: Container, spec: Json, bundle: str, settings: Settings, host: Callable[[Root | None], Host] = this_host
+) -> Adjustment:
+    """The Adjustment of `container`, which `spec` in the directory `bundle` describes. `host` makes a Host of its root.
+
+    Nothing is asked of the machine for a container that is left alone for what it says itself.
+    """
+    asked = questions(container, settings)
+    if not asked:
+        return adjust(container, settings, Host())
+    path = root_path(spec)
+    root = survey(path if path.startswith("/") else f"{bundle}/{path}", asked.paths, asked.files) if path else None
+    return adjust(container, settings, host(root))
+
+
+def entry(container: Container, adjustment: Adjustment, milliseconds: float) -> Entry:
+    """The log's line for what was decided. A container left alone without a warning is told only in debug."""
+    level = "warning" if adjustment.warnings else "info" if adjustment.edits else "debug"
+    message = "adjusted" if adjustment.edits else "unchanged" if adjustment.verdict.wanted else "left alone"
+    edits, warnings = adjustment.edits, adjustment.warnings
+    return Entry(level, message, container, adjustment.verdict.reason, edits, warnings, milliseconds)
+
+
+def refusal(container: Container | None, problem: Problem, milliseconds: float) -> Entry:
+    return Entry("error", "refused", container, str(problem), milliseconds=milliseconds)

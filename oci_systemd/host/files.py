@@ -1,0 +1,56 @@
+"""Reading a file that may be anything: a FIFO, a directory, a device, a hundred megabytes. Nothing here ever waits."""
+
+from __future__ import annotations
+
+import posix
+from stat import S_ISDIR, S_ISREG
+
+from oci_systemd.core.errors import Problem
+
+READ = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOCTTY
+CHUNK = 1 << 20
+
+
+def read_regular(path: str, limit: int) -> tuple[bytes, posix.stat_result]:
+    """The bytes and the stat of the regular file at `path`, links followed. A Problem where it is none or exceeds `limit`."""
+    try:
+        fd = posix.open(path, READ)
+    except OSError as error:
+        raise Problem(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        status = posix.fstat(fd)
+        if not S_ISREG(status.st_mode):
+            raise Problem(f"{path} is {'a directory' if S_ISDIR(status.st_mode) else 'no regular file'}")
+        if status.st_size > limit:
+            raise Problem(f"{path} has {status.st_size} bytes, more than the {limit} that are read")
+        return read_all(fd), status
+    except OSError as error:
+        raise Problem(f"{path} cannot be read: {error.strerror}") from None
+    finally:
+        posix.close(fd)
+
+
+def read_all(fd: int) -> bytes:
+    parts = []
+    while part := posix.read(fd, CHUNK):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[posix.write(fd, view) :]
+
+
+def append(path: str, data: bytes, mode: int) -> None:
+    """Add `data` to the file at `path` in one write, made if need be; an OSError where that cannot be done at once."""
+    fd = posix.open(
+        path,
+        posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOCTTY,
+        mode,
+    )
+    try:
+        posix.write(fd, data)
+    finally:
+        posix.close(fd)

@@ -1,0 +1,98 @@
+"""One JSON line for each container adjusted, refused, or left alone with a warning: to the journal, else to a file.
+
+Law: a log that cannot be written never fails or delays anything. The line is made by hand, as python-json-logger makes
+it (a test compares them): importing `logging` and it doubles the call. All text is escaped to ASCII and cut to a bound, so
+that what a pod's author wrote is one string in one line, whatever it holds.
+"""
+
+from __future__ import annotations
+
+import time
+
+from oci_systemd.core.json_text import line
+from oci_systemd.host.files import append
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from oci_systemd.core.container import Container
+    from oci_systemd.core.json_text import Json
+    from oci_systemd.core.settings import Settings
+
+LEVELS = {"debug": 7, "info": 6, "warning": 4, "error": 3}  # syslog(3)'s numbers, as the journal wants them
+JOURNAL = "/run/systemd/journal/socket"
+IDENTIFIER = "oci-systemd"
+LONGEST = 512  # characters of one text
+MOST = 100  # texts of one list
+
+
+class Entry:
+    """What one line says."""
+
+    __slots__ = ("container", "edits", "level", "message", "milliseconds", "reason", "warnings")
+
+    def __init__(
+        self,
+        level: str,
+        message: str,
+        container: Container | None,
+        reason: str,
+        edits: Iterable[object] = (),
+        warnings: Iterable[str] = (),
+        milliseconds: float = 0.0,
+    ) -> None:
+        self.level = level
+        self.message = message
+        self.container = container
+        self.reason = reason
+        self.edits = [str(edit) for edit in edits]
+        self.warnings = list(warnings)
+        self.milliseconds = milliseconds
+
+    def fields(self, now: float) -> dict[str, Json]:
+        container = self.container
+        return {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
+            "level": self.level,
+            "message": self.message,
+            "id": _cut(container.id) if container else "",
+            "name": _cut(container.name) if container else "",
+            "pod": _cut(container.pod) if container else "",
+            "reason": _cut(self.reason),
+            "edits": [_cut(edit) for edit in self.edits[:MOST]],
+            "warnings": [_cut(warning) for warning in self.warnings[:MOST]],
+            "duration_ms": round(self.milliseconds, 1),
+        }
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def write(entry: Entry, settings: Settings) -> None:
+    """Log `entry` where the settings say so; whatever goes wrong is nobody's trouble."""
+    if LEVELS[entry.level] > LEVELS[settings.text("log.level")]:
+        return
+    text = line(entry.fields(time.time()))
+    if _to_journal(text, LEVELS[entry.level]) or not settings.text("log.file"):
+        return
+    try:
+        append(settings.text("log.file"), text.encode() + b"\n", 0o640)
+    except OSError:
+        return
+
+
+def _to_journal(text: str, priority: int) -> bool:
+    """Send one entry in the journal's own protocol (systemd, JOURNAL_NATIVE_PROTOCOL). False where it did not take it."""
+    try:
+        import _socket  # the C half of socket
+
+        peer = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK)
+        try:
+            peer.sendto(f"PRIORITY={priority}\nSYSLOG_IDENTIFIER={IDENTIFIER}\nMESSAGE={text}\n".encode(), JOURNAL)
+        finally:
+            peer.close()
+    except (OSError, ImportError):
+        return False
+    return True

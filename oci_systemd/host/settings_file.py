@@ -1,0 +1,100 @@
+"""The settings file: TOML, read only where a container may be wanted. None needs to exist."""
+
+from __future__ import annotations
+
+import posix
+
+from oci_systemd.core.errors import Problem, SettingsError
+from oci_systemd.core.settings import TABLE, Settings, flattened, mistake
+from oci_systemd.host.files import read_regular
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+USUAL = "/etc/oci-systemd/config.toml"
+VARIABLE = "OCI_SYSTEMD_CONFIG"
+LIMIT = 1 << 20
+
+
+def chosen(environ: Mapping[bytes, bytes]) -> str:
+    """The settings file that this environment names, else the usual one."""
+    return environ.get(VARIABLE.encode(), b"").decode(errors="surrogateescape") or USUAL
+
+
+def load(path: str) -> Settings:
+    """The settings in the file at `path`, the defaults where the usual one is not there. A SettingsError tells all mistakes."""
+    if path == USUAL and not _exists(path):
+        return Settings()
+    try:
+        text = read_regular(path, LIMIT)[0].decode()
+    except Problem as problem:
+        raise SettingsError(f"settings file {problem}") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"settings file {path} is not UTF-8 at byte {error.start}") from None
+    return parse(text, path)
+
+
+def load_or_default(path: str) -> Settings:
+    """The settings at `path`; where they are broken, the defaults with the `problem` that a wanted container fails with."""
+    try:
+        return load(path)
+    except SettingsError as problem:
+        return Settings(problem=problem)
+
+
+def parse(text: str, path: str) -> Settings:
+    """The settings that the TOML `text`, read from `path`, holds."""
+    from tomllib import TOMLDecodeError, loads  # costs more than the interpreter's start: only where there is a file
+
+    try:
+        document = loads(text)
+    except (TOMLDecodeError, RecursionError, ValueError) as error:
+        raise SettingsError(f"settings file {path} is no TOML: {error}") from None
+    values = flattened(document)
+    sentences = {name: mistake(name, value) for name, value in values.items()}
+    wrong = [_sentence(text, path, name, said) for name, said in sentences.items() if said]
+    if wrong:
+        raise SettingsError(*wrong)
+    return Settings(values, origin=path)
+
+
+def _sentence(text: str, path: str, name: str, said: str) -> str:
+    line = line_of(text, name)
+    nearest = "" if name in TABLE else _nearest(name)
+    return f"settings file {path}{f', line {line}' if line else ''}: {said}{nearest}"
+
+
+def _nearest(name: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, TABLE, 1) or [known for known in TABLE if known.endswith("." + name)]
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def line_of(text: str, name: str) -> int:
+    """The line, from 1, on which the TOML `text` gives `name`, or opens the table of that name; 0 if it cannot be told."""
+    table = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        bare = line.strip()
+        if bare.startswith("["):
+            table = _bare(bare.strip("[]").partition("]")[0]) + "."
+            if table == name + ".":
+                return number
+        elif "=" in bare and (table if table != "." else "") + _bare(bare.partition("=")[0]) == name:
+            return number
+    return 0
+
+
+def _bare(key: str) -> str:
+    return ".".join(part.strip().strip("\"'") for part in key.split("."))
+
+
+def _exists(path: str) -> bool:
+    try:
+        posix.lstat(path)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -12,12 +12,11 @@ import time
 from oci_systemd.core import argv
 from oci_systemd.core.annotations import ADJUSTED, STOP_SIGNAL
 from oci_systemd.core.apply import apply
-from oci_systemd.core.container import from_spec
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.json_text import line
 from oci_systemd.core.signals import is_term, number
 from oci_systemd.host import bundle, settings_file
-from oci_systemd.host.decide import decide, entry, refusal
+from oci_systemd.host.decide import container_of, decide, entry, refusal
 from oci_systemd.host.files import append, read_all
 from oci_systemd.host.log import Entry, write
 from oci_systemd.host.state import comes_to_await, state
@@ -140,12 +139,12 @@ def adjust_bundle(invocation: Invocation, settings: Settings, started: float) ->
     bundle.sweep(path)
     try:
         config = bundle.load(path)
-        container = from_spec(config.spec, invocation.id)
+        container = container_of(config, invocation.id)
     except Problem as problem:  # the real runtime's to report
         write(Entry("warning", "left alone", None, str(problem), milliseconds=_since(started)), settings)
         return
     try:
-        adjustment = decide(container, config.spec, invocation.bundle, settings)
+        adjustment = decide(container, invocation.bundle, settings)
         if adjustment.edits and isinstance(config.spec, dict):
             bundle.save(config, config.patched(apply(config.spec, adjustment.edits)), durable=False)
     except Problem as problem:

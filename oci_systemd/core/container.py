@@ -44,7 +44,10 @@ class Mount:
 
 
 class Container:
-    """What the core knows of one container. Everything is a plain value; nothing is changed after construction."""
+    """What the core knows of one container. Everything is a plain value; nothing is changed after construction.
+
+    `root_path` is the root file system as the spec names it: absolute, or relative to the bundle; "" where it names none.
+    """
 
     __slots__ = (
         "annotations",
@@ -58,6 +61,7 @@ class Container:
         "namespaces",
         "pod_uid",
         "readonly_root",
+        "root_path",
         "selinux_label",
         "uid",
         "unified",
@@ -75,6 +79,7 @@ class Container:
         annotations: Mapping[str, str] | None = None,
         namespaces: Mapping[str, str] | None = None,
         uid: int = 0,
+        root_path: str = "",
         readonly_root: bool = False,
         selinux_label: str = "",
         apparmor_profile: str = "",
@@ -90,6 +95,7 @@ class Container:
         self.mounts = tuple(mounts)
         self.namespaces = namespaces or {}
         self.uid = uid
+        self.root_path = root_path
         self.readonly_root = readonly_root
         self.selinux_label = selinux_label
         self.apparmor_profile = apparmor_profile
@@ -127,17 +133,13 @@ def from_spec(spec: Json, id: str = "") -> Container:
         annotations=root.string_map("annotations"),
         namespaces={entry.string("type"): entry.string("path") for entry in namespaces},
         uid=process.object("user").integer("uid"),
+        root_path=root.object("root").string("path"),
         readonly_root=root.object("root").boolean("readonly"),
         selinux_label=process.string("selinuxLabel"),
         apparmor_profile=process.string("apparmorProfile"),
         devices=[entry.string("path") for entry in linux.objects("devices")],
         unified=linux.object("resources").string_map("unified"),
     )
-
-
-def root_path(spec: Json) -> str:
-    """`root.path` of a spec: absolute, or relative to the bundle; "" where it names none."""
-    return _Reader(spec, "").object("root").string("path")
 
 
 def _mount(entry: _Reader) -> Mount:

@@ -26,8 +26,8 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     """An object's members. The same key twice has no one meaning: Go merges, C takes the first, Python the last."""
     value = dict(pairs)
     if len(value) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise SpecError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice in one object")
+        twice = next(key for (key, _), first in zip(pairs, [*value, None], strict=False) if key != first)
+        raise SpecError(f"the key {twice!r} stands twice in one object")
     return value
 
 
@@ -67,7 +67,7 @@ def parse(data: bytes) -> tuple[str, Json]:
     except UnicodeDecodeError as error:
         raise SpecError(f"it is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}") from None
     try:
-        value, end = _scan(text, _skip_blanks(text, 0))
+        value, end = _scanned(text, _skip_blanks(text, 0))
     except StopIteration as error:
         raise SpecError(f"it is not JSON: a value is missing at {_where(text, error.value)}") from None
     except RecursionError:
@@ -78,6 +78,16 @@ def parse(data: bytes) -> tuple[str, Json]:
     if end < len(text):
         raise SpecError(f"it is not JSON: more follows its value at {_where(text, end)}")
     return text, value
+
+
+def _scanned(text: str, start: int) -> tuple[Json, int]:
+    try:
+        value: tuple[Json, int] = _scan(text, start)
+    except SystemError:
+        import json.decoder  # noqa: F401  # up to Python 3.12 the C half has no exception to raise where this is not loaded
+
+        value = _scan(text, start)
+    return value
 
 
 def _reason(error: ValueError) -> str:
@@ -99,8 +109,11 @@ def patch(text: str, old: Json, new: Json) -> str:
     if new is old:
         return text
     start = _skip_blanks(text, 0)
-    end = _skip(text, start)[1]
-    return text[:start] + _Patch(text, start).value(start, old, new, 0) + text[end:]
+    try:
+        end = _skip(text, start)[1]
+        return text[:start] + _Patch(text, start).value(start, old, new, 0) + text[end:]
+    except RecursionError:  # `parse` had a few frames more
+        raise SpecError("it is nested too deeply for a config.json") from None
 
 
 class _Patch:

@@ -103,12 +103,18 @@ def tmpfs(case: Case) -> Iterator[Finding]:
         if case.mounted_at(path) is not None:
             yield Kept(f"tmpfs at {path}", "something is mounted there")
             continue
-        sticky = path in STICKY_PLACES or path.endswith("/tmp")
-        mount = Mount(path, "tmpfs", "tmpfs", (*TMPFS_OPTIONS, "mode=1777" if sticky else "mode=755", *extra))
-        index = case.position_for(path)
-        case.mounts.insert(index, mount)
-        yield e.AddMount(index, mount, "systemd needs it writable, and empty at each start")
+        yield _add_tmpfs(case, path, extra)
+        if case.mounted_at(path) is None:  # it hides the very link that led to it, such as /run/lock -> /run
+            yield _add_tmpfs(case, path, extra)
     yield from _mounts_missed(case)
+
+
+def _add_tmpfs(case: Case, path: str, extra: tuple[str, ...]) -> e.AddMount:
+    sticky = path in STICKY_PLACES or path.endswith("/tmp")
+    mount = Mount(path, "tmpfs", "tmpfs", (*TMPFS_OPTIONS, "mode=1777" if sticky else "mode=755", *extra))
+    index = case.position_for(path)
+    case.mounts.insert(index, mount)
+    return e.AddMount(index, mount, "systemd needs it writable, and empty at each start")
 
 
 def _tmpfs_extra(case: Case) -> tuple[str, ...]:
@@ -208,7 +214,7 @@ def stop_signal(case: Case) -> Iterator[Finding]:
     own = case.annotations.get(a.STOP_SIGNAL)
     if own:
         value, why = own, f"annotation {a.key_for(case.container, a.STOP_SIGNAL)} says so"
-    if case.container.annotations.get(a.STOP_SIGNAL, "").strip() == value:
+    if case.container.annotations.get(a.STOP_SIGNAL) == value:
         yield Kept(f"annotation {a.STOP_SIGNAL}", "it is set so already")
     else:
         yield e.SetAnnotation(a.STOP_SIGNAL, value, why)

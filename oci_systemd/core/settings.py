@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Value: TypeAlias = "bool | int | str | list[str]"
 
 PATHS = ["/run", "/run/lock", "/tmp", "/var/log/journal"]
+MAX_COUNT = (1 << 31) - 1  # the kernel reads cgroup.max.descendants into an int (cgroup_max_descendants_write)
 
 
 def _boolean(value: object) -> str:
@@ -24,8 +25,8 @@ def _boolean(value: object) -> str:
 
 
 def _count(value: object) -> str:
-    good = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return "" if good else "a whole number from 0 up"
+    good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
+    return "" if good else f"a whole number from 0 to {MAX_COUNT}"
 
 
 def _strings(value: object) -> list[str] | None:
@@ -144,8 +145,14 @@ def mistake(name: str, value: object) -> str:
     if name not in TABLE:
         return f"there is no setting {name}"
     expected = TABLE[name][1](value)
-    shown = quoted(value) if isinstance(value, str) else ascii(value)[:80]
-    return f"setting {name} is {shown}; it takes {expected}" if expected else ""
+    return f"setting {name} is {_shown(value)}; it takes {expected}" if expected else ""
+
+
+def _shown(value: object) -> str:
+    try:
+        return quoted(value) if isinstance(value, str) else ascii(value)[:80]
+    except ValueError:  # an integer beyond 4300 digits, which TOML may write in hexadecimal
+        return "a number of thousands of digits"
 
 
 def flattened(document: Mapping[str, object]) -> dict[str, object]:

@@ -20,14 +20,16 @@ DEFAULT = RTMIN + 3  # systemd(1): halt.target's sibling for a clean power-off, 
 
 def number(text: str) -> int | None:
     """The number that `text` names: `37`, `SIGRTMIN+3`, `rtmin+3`, `SIGRTMINPLUS3` (Kubernetes' constant); None if none."""
+    if not text.isascii():  # upper() makes an S of the long s
+        return None
     word = text.upper()
-    if word.isascii() and word.isdigit():
+    if word.isdigit():
         value = int(word[-4:]) if not word[:-4].strip("0") else 0
         return value if 0 < value <= RTMAX else None
     word = word.removeprefix("SIG").replace("PLUS", "+").replace("MINUS", "-")
     for base, sign, first in (("RTMIN", "+", RTMIN), ("RTMAX", "-", RTMAX)):
         offset = word.removeprefix(base + sign)
-        if offset != word and offset.isascii() and offset.isdigit() and len(offset) < 3:
+        if offset != word and offset.isdigit() and len(offset) < 3:
             value = first + int(offset) if sign == "+" else first - int(offset)
             return value if RTMIN <= value <= RTMAX else None
     return NAMES.get(word)

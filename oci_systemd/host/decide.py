@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from oci_systemd.core.adjust import adjust, questions
-from oci_systemd.core.container import root_path
+from oci_systemd.core.container import from_spec
+from oci_systemd.core.errors import SpecError
 from oci_systemd.core.host import Host
 from oci_systemd.host.log import Entry
 from oci_systemd.host.machine import this_host
@@ -17,21 +18,29 @@ if TYPE_CHECKING:
     from oci_systemd.core.container import Container
     from oci_systemd.core.errors import Problem
     from oci_systemd.core.host import Root
-    from oci_systemd.core.json_text import Json
     from oci_systemd.core.settings import Settings
+    from oci_systemd.host.bundle import Config
+
+
+def container_of(config: Config, id: str) -> Container:
+    """The container that a config.json describes; a SpecError that names the file where it holds a wrong type."""
+    try:
+        return from_spec(config.spec, id)
+    except SpecError as error:
+        raise SpecError(f"{config.path} cannot be used: {error}") from None
 
 
 def decide(
-    container: Container, spec: Json, bundle: str, settings: Settings, host: Callable[[Root | None], Host] = this_host
+    container: Container, bundle: str, settings: Settings, host: Callable[[Root | None], Host] = this_host
 ) -> Adjustment:
-    """The Adjustment of `container`, which `spec` in the directory `bundle` describes. `host` makes a Host of its root.
+    """The Adjustment of `container`, whose bundle is the directory `bundle`. `host` makes a Host of its root file system.
 
     Nothing is asked of the machine for a container that is left alone for what it says itself.
     """
     asked = questions(container, settings)
     if not asked:
         return adjust(container, settings, Host())
-    path = root_path(spec)
+    path = container.root_path
     root = survey(path if path.startswith("/") else f"{bundle}/{path}", asked.paths, asked.files) if path else None
     return adjust(container, settings, host(root))
 

@@ -25,7 +25,7 @@ def survey(root: str, paths: Iterable[str], files: Iterable[str]) -> Root | None
     """The links on the way to each of `paths` and `files`, and what each of `files` is. None where `root` is no directory."""
     try:
         walk = _Walk(posix.open(root, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC))
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL, or a lone surrogate, which no file's name holds
         return None
     try:
         for path in paths:
@@ -74,11 +74,11 @@ class _Walk:
         try:
             self.folders[place] = posix.open(name, FOLDER, dir_fd=fd)
             return None
-        except OSError:
+        except (OSError, ValueError):
             self.folders[place] = None
         try:
             self.links[place] = posix.readlink(name, dir_fd=fd)
-        except OSError:
+        except (OSError, ValueError):
             return None
         return self.links[place]
 
@@ -90,7 +90,7 @@ class _Walk:
             return ABSENT
         try:
             fd = posix.open(name, PATH, dir_fd=folder)
-        except OSError:
+        except (OSError, ValueError):
             return ABSENT
         try:
             return _kind(_head(fd)) if S_ISREG(posix.fstat(fd).st_mode) else ABSENT

@@ -61,14 +61,17 @@ def parse(text: str, path: str) -> Settings:
 
 def _sentence(text: str, path: str, name: str, said: str) -> str:
     line = line_of(text, name)
-    nearest = "" if name in TABLE else _nearest(name)
-    return f"settings file {path}{f', line {line}' if line else ''}: {said}{nearest}"
+    return f"settings file {path}{f', line {line}' if line else ''}: {said}{nearest(name)}"
 
 
-def _nearest(name: str) -> str:
+def nearest(name: str) -> str:
+    """The question after the name of a setting that there is not, "" after one that there is."""
     from difflib import get_close_matches
 
-    near = get_close_matches(name, TABLE, 1) or [known for known in TABLE if known.endswith("." + name)]
+    if name in TABLE:
+        return ""
+    tables = {known.partition(".")[0] for known in TABLE} - {name}
+    near = get_close_matches(name, [*TABLE, *tables], 1) or [known for known in TABLE if known.endswith("." + name)]
     return f"; did you mean {near[0]}?" if near else ""
 
 
@@ -83,7 +86,7 @@ def line_of(text: str, name: str) -> int:
                 return number
         elif "=" in bare and (table if table != "." else "") + _bare(bare.partition("=")[0]) == name:
             return number
-    return 0
+    return line_of(text, name.rpartition(".")[0]) if "." in name else 0  # an inline table: tmpfs = { size = "1m" }
 
 
 def _bare(key: str) -> str:

@@ -1,7 +1,8 @@
-"""The wrapper runtime, behind its launcher: `create` and `run` adjust the bundle, `kill` translates, and all exec the real runtime.
+"""The wrapper runtime, behind its launcher: `create` and `run` adjust the bundle, `kill` translates, and all exec the real one.
 
 Law: in the exec'd runtime nothing differs from a direct call but what was decided here, and a call that is not ours, or is
-not understood, goes through unchanged. Every import is weighed (tests/laws/weight): this starts for each of those calls.
+not understood, goes through unchanged. Every import is weighed (tests/laws/weight): this starts for each of those calls,
+and each of them loads its own half alone.
 """
 
 from __future__ import annotations
@@ -10,23 +11,15 @@ import posix
 import time
 
 from oci_systemd.core import argv
-from oci_systemd.core.annotations import ADJUSTED, STOP_SIGNAL
-from oci_systemd.core.apply import apply
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.json_text import line
-from oci_systemd.core.signals import is_term, number
-from oci_systemd.host import bundle, settings_file
-from oci_systemd.host.decide import container_of, decide, entry, refusal
 from oci_systemd.host.files import append, read_all
-from oci_systemd.host.log import Entry, write
-from oci_systemd.host.state import comes_to_await, state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
     from oci_systemd.core.argv import Invocation
-    from oci_systemd.core.settings import Settings
 
 VARIABLE = "OCI_SYSTEMD_RUNTIME"
 USUAL_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -92,17 +85,13 @@ def main(words: list[str]) -> None:
 def prepare(call: Call, invocation: Invocation, started: float) -> None:
     """Do what this call needs before the real runtime has it. A Problem where the container must not start."""
     if invocation.command == "kill":
-        call.words = translated(call, invocation)
-        return
-    settings = settings_file.load_or_default(settings_file.chosen(call.environ))
-    try:
-        adjust_bundle(invocation, settings, started)
-    except Problem:
-        raise
-    except (
-        Exception
-    ) as error:  # a fault of ours is nobody's fate: what is not adjusted is the real runtime's as it stands
-        write(Entry("error", "left alone", None, f"a fault in oci-systemd: {error!r}"), settings)
+        from oci_systemd.runtime.kill import words_for
+
+        call.words = words_for(call, invocation)
+    else:
+        from oci_systemd.runtime.create import prepare_bundle
+
+        prepare_bundle(call, invocation, started)
 
 
 REMEDY = f"set {VARIABLE}, or install again with RUNTIME=PATH"
@@ -131,43 +120,6 @@ def _same(one: str, other: str) -> bool:
     except OSError:
         return False
     return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
-
-
-def adjust_bundle(invocation: Invocation, settings: Settings, started: float) -> None:
-    """Adjust the bundle's config.json where it is wanted. A Problem where the container must not start."""
-    path = f"{invocation.bundle}/{invocation.config}" if invocation.config[0] != "/" else invocation.config
-    bundle.sweep(path)
-    try:
-        config = bundle.load(path)
-        container = container_of(config, invocation.id)
-    except Problem as problem:  # the real runtime's to report
-        write(Entry("warning", "left alone", None, str(problem), milliseconds=_since(started)), settings)
-        return
-    try:
-        adjustment = decide(container, invocation.bundle, settings)
-        if adjustment.edits and isinstance(config.spec, dict):
-            bundle.save(config, config.patched(apply(config.spec, adjustment.edits)), durable=False)
-    except Problem as problem:
-        write(refusal(container, problem, _since(started)), settings)
-        raise
-    write(entry(container, adjustment, _since(started)), settings)
-
-
-def _since(started: float) -> float:
-    return (time.monotonic() - started) * 1000
-
-
-def translated(call: Call, invocation: Invocation) -> list[str]:
-    """The words of this `kill`, with the stop signal in place of SIGTERM where that is right; the given ones in every doubt."""
-    if not invocation.id or invocation.has("all", "a", "regex", "r") or not is_term(tuple(invocation.words[1:])):
-        return call.words
-    found = state(call.runtime, invocation.state_call(), call.environ, call.restored_signals())
-    if found is None or not found.annotations.get(ADJUSTED):
-        return call.words
-    signal = number(found.annotations.get(STOP_SIGNAL, ""))
-    if signal is None or not comes_to_await(found.pid, signal, call.runtime.rpartition("/")[2]):
-        return call.words
-    return invocation.with_signal(signal)
 
 
 def fail(problem: Problem, invocation: Invocation | None) -> NoReturn:

@@ -1,0 +1,51 @@
+"""`create` and `run`: the bundle's config.json is adjusted where the container is wanted, and what was done is logged."""
+
+from __future__ import annotations
+
+import time
+
+from oci_systemd.core.apply import apply
+from oci_systemd.core.errors import Problem
+from oci_systemd.host import bundle, settings_file
+from oci_systemd.host.decide import container_of, decide, entry, refusal
+from oci_systemd.host.log import Entry, write
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oci_systemd.core.argv import Invocation
+    from oci_systemd.core.settings import Settings
+    from oci_systemd.runtime import Call
+
+
+def prepare_bundle(call: Call, invocation: Invocation, started: float) -> None:
+    """Adjust the bundle where it is wanted. A Problem where the container must not start; any fault of ours starts it as it is."""
+    settings = settings_file.load_or_default(settings_file.chosen(call.environ))
+    try:
+        _adjust(invocation, settings, started)
+    except Problem:
+        raise
+    except Exception as error:
+        write(Entry("error", "left alone", None, f"a fault in oci-systemd: {error!r}"), settings)
+
+
+def _adjust(invocation: Invocation, settings: Settings, started: float) -> None:
+    path = f"{invocation.bundle}/{invocation.config}" if invocation.config[0] != "/" else invocation.config
+    bundle.sweep(path)
+    try:
+        config = bundle.load(path)
+        container = container_of(config, invocation.id)
+    except Problem as problem:  # the real runtime's to report
+        write(Entry("warning", "left alone", None, str(problem), milliseconds=_since(started)), settings)
+        return
+    try:
+        adjustment = decide(container, invocation.bundle, settings)
+        if adjustment.edits and isinstance(config.spec, dict):
+            bundle.save(config, config.patched(apply(config.spec, adjustment.edits)), durable=False)
+    except Problem as problem:
+        write(refusal(container, problem, _since(started)), settings)
+        raise
+    write(entry(container, adjustment, _since(started)), settings)
+
+
+def _since(started: float) -> float:
+    return (time.monotonic() - started) * 1000

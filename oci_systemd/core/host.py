@@ -26,17 +26,24 @@ class Root:
 
 
 class Host:
-    """The machine that the container will run on. `root` is None where its root file system cannot be seen."""
+    """The machine that the container will run on. `root` is None where its root file system cannot be seen.
 
-    __slots__ = ("apparmor", "cgroup_v2", "nsdelegate", "root")
+    `selinux_init`: whether its SELinux policy has the type container_init_t (container-selinux has, Debian's own has not).
+    """
+
+    __slots__ = ("apparmor", "cgroup_v2", "nsdelegate", "root", "selinux_init")
 
     def __init__(
-        self, *, cgroup_v2: bool = True, nsdelegate: bool = True, apparmor: bool = True, root: Root | None = None
+        self,
+        *,
+        cgroup_v2: bool = True,
+        nsdelegate: bool = True,
+        apparmor: bool = True,
+        selinux_init: bool = True,
+        root: Root | None = None,
     ) -> None:
         self.cgroup_v2 = cgroup_v2
         self.nsdelegate = nsdelegate
         self.apparmor = apparmor
+        self.selinux_init = selinux_init
         self.root = root
-
-    def links(self, usual: Mapping[str, str]) -> Mapping[str, str]:
-        return usual if self.root is None else self.root.links

@@ -224,22 +224,30 @@ def selinux(case: Case) -> Iterator[Finding]:
     """container_t may not manage cgroups as systemd does; container_init_t may (container-selinux)."""
     label = case.container.selinux_label
     named = case.annotations.get(a.SELINUX)
+    parts = label.split(":", 3)
     if not label:
         if named:
             yield Warn(f"annotation {a.SELINUX} is {a.quoted(named)}, but the container has no SELinux label to change")
-        return
-    parts = label.split(":", 3)
-    if len(parts) < 3:
+    elif len(parts) < 3:
         yield Warn(f"the SELinux label {a.quoted(label)} has no type: it stays")
-        return
-    wanted = named or (
-        "container_init_t" if parts[2] == "container_t" and case.settings.flag("security.selinux_init") else parts[2]
-    )
-    if wanted != parts[2]:
-        why = f"annotation {a.SELINUX} says so" if named else "container_t may not manage cgroups, container_init_t may"
-        yield e.SetSelinuxLabel(":".join((*parts[:2], wanted, *parts[3:])), why)
+    elif named and named != parts[2]:
+        yield e.SetSelinuxLabel(_of_type(parts, named), f"annotation {a.SELINUX} says so")
+    elif not named and parts[2] == "container_t" and case.settings.flag("security.selinux_init"):
+        yield from _selinux_init(case, parts)
     else:
         yield Kept("SELinux label", f"its type is {parts[2]}")
+
+
+def _selinux_init(case: Case, parts: list[str]) -> Iterator[Finding]:
+    if case.host.selinux_init:
+        why = "container_t may not manage cgroups, container_init_t may"
+        yield e.SetSelinuxLabel(_of_type(parts, "container_init_t"), why)
+    else:  # the kernel would refuse the label, and the runtime the container
+        yield Warn("this host's SELinux policy has no type container_init_t: the type stays container_t")
+
+
+def _of_type(parts: list[str], type: str) -> str:
+    return ":".join((*parts[:2], type, *parts[3:]))
 
 
 def apparmor(case: Case) -> Iterator[Finding]:

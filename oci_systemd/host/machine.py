@@ -1,6 +1,8 @@
-"""What this machine is: its cgroup hierarchy and its AppArmor, read from /proc and /sys."""
+"""What this machine is: its cgroup hierarchy, its AppArmor and its SELinux policy, by /proc and /sys."""
 
 from __future__ import annotations
+
+import posix
 
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.host import Host
@@ -12,12 +14,15 @@ if TYPE_CHECKING:
 
 APPARMOR = "/sys/module/apparmor/parameters/enabled"
 LIMIT = 16 << 20
+INIT_CONTEXT = b"system_u:system_r:container_init_t:s0"
+EINVAL = 22  # errno(3), on every architecture; the module costs an import
 
 
 def this_host(root: Root | None) -> Host:
     """The Host that this machine is, with the root file system `root`."""
     v2, nsdelegate = cgroup(_text("/proc/self/mountinfo"))
-    return Host(cgroup_v2=v2, nsdelegate=nsdelegate, apparmor=_text(APPARMOR).startswith("Y"), root=root)
+    apparmor = _text(APPARMOR).startswith("Y")
+    return Host(cgroup_v2=v2, nsdelegate=nsdelegate, apparmor=apparmor, selinux_init=_has_selinux_init(), root=root)
 
 
 def cgroup(mountinfo: str) -> tuple[bool, bool]:
@@ -30,6 +35,24 @@ def cgroup(mountinfo: str) -> tuple[bool, bool]:
             v2 = type == "cgroup2"
             nsdelegate = v2 and bool(rest) and "nsdelegate" in rest[-1].split(",")
     return v2, nsdelegate
+
+
+def _has_selinux_init() -> bool:
+    """Whether the policy knows container_init_t: selinuxfs checks the context that is written to it (security_check_context).
+
+    True in every doubt, so also without SELinux: a container has no label there.
+    """
+    try:
+        fd = posix.open("/sys/fs/selinux/context", posix.O_RDWR | posix.O_CLOEXEC)
+    except OSError:
+        return True
+    try:
+        posix.write(fd, INIT_CONTEXT)
+    except OSError as error:
+        return error.errno != EINVAL
+    finally:
+        posix.close(fd)
+    return True
 
 
 def _text(path: str) -> str:

@@ -419,6 +419,12 @@ def test_selinux_type(label: str, annotations: dict[str, str], values: dict[str,
     assert warned(adjustment, "no SELinux label") is (not label and bool(annotations))
 
 
+def test_selinux_type_stays_where_the_host_s_policy_has_no_other() -> None:
+    adjustment = adjusted(container(selinux_label=LABEL), selinux_init=False)
+    assert of_kind(adjustment, SetSelinuxLabel) == []
+    assert warned(adjustment, "no type container_init_t")
+
+
 ALLOW = {"security.allow": ["io.systemd.container.apparmor"]}
 APPARMOR = {
     "unconfined removes": ("cri", "unconfined", True, [""]),

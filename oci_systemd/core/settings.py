@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from oci_systemd.core.annotations import KEYS, one_of, paths_error, quoted
 from oci_systemd.core.errors import SettingsError
-from oci_systemd.core.signals import is_signal
+from oci_systemd.core.signals import RTMAX, is_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def _word(value: object) -> str:
 
 
 def _signal(value: object) -> str:
-    return "" if isinstance(value, str) and is_signal(value) else 'a signal\'s name or number, or "none"'
+    named = isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool) and 0 < value <= RTMAX)
+    return "" if named and is_signal(str(value)) else 'a signal\'s name or number, or "none"'
 
 
 def _choice(*words: str) -> Callable[[object], str]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.shells.conftest import spec
-from tests.shells.wrapper import Wrapper
+from tests.shells.wrapper import ROOT, Wrapper
 
 THROUGH = {
     "state": "state ID",
@@ -84,6 +84,11 @@ def test_bundle_is_the_working_directory_where_none_is_named(shy: Wrapper, wrapp
     folder = wrapper.bundle(spec("/sbin/init"))
     assert wrapper.run("create", "ID", cwd=folder).returncode == 7
     assert "container_uuid" in (folder / "config.json").read_text()
+
+
+def test_shipped_settings_file_starts_no_python_for_an_unwanted_container(shy: Wrapper) -> None:
+    shy.configure((ROOT / "packaging" / "config.toml").read_text())
+    assert shy.run("create", "--bundle", shy.bundle(spec("sleep")), "ID").returncode == 7
 
 
 @pytest.fixture

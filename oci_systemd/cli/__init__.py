@@ -1,0 +1,139 @@
+"""The command line: `oci-systemd`, by click. Each command has its file; here they come together.
+
+Law: every error is one sentence on stderr, never a traceback, and the exit status is 2; only `Commands.main` says it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NoReturn
+
+import click
+from click.shell_completion import ShellComplete, get_completion_class
+
+from oci_systemd import __version__
+from oci_systemd.cli.config import config
+from oci_systemd.cli.explain import explain
+from oci_systemd.cli.output import PROGRAM, colours_allowed, out, say, silence
+from oci_systemd.cli.rewrite import rewrite
+from oci_systemd.core.errors import Problem
+
+SECTIONS = {
+    "Bundles": ("rewrite", "explain"),
+    "Settings": ("config",),
+    "Called by engines": ("hook",),
+    "Shell": ("completion",),
+}
+EXAMPLES = """\b
+Examples:
+  oci-systemd explain bundle/             what would be done, and why
+  oci-systemd rewrite --diff bundle/      the same as a diff
+  oci-systemd rewrite -i bundle/          do it
+  oci-systemd config check config.toml    is my settings file right?
+  source <(oci-systemd completion bash)   complete these words in this shell
+"""
+SHELLS = ("bash", "zsh", "fish")
+INTERRUPTED = 128 + 2  # as a shell counts a program that SIGINT ended
+
+
+class Commands(click.Group):
+    """Commands told in sections, and every error told as one sentence."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        told = {name for names in SECTIONS.values() for name in names}
+        others = {"Other": tuple(name for name in self.list_commands(ctx) if name not in told)}
+        for title, names in (SECTIONS | others).items():
+            found = [(name, command) for name in names if (command := self.get_command(ctx, name))]
+            if found:
+                with formatter.section(title):
+                    formatter.write_dl([(name, command.get_short_help_str(80)) for name, command in found])
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        try:
+            code = super().main(*args, **extra | {"prog_name": PROGRAM, "standalone_mode": False})
+            sys.exit(code if isinstance(code, int) else 0)
+        except click.UsageError as error:
+            say(_usage(error))
+        except (Problem, click.ClickException) as error:
+            say(error)
+        except click.Abort:
+            say("interrupted")
+            sys.exit(INTERRUPTED)
+        except OSError as error:
+            say(_os_error(error))
+        except MemoryError:
+            say("there is not enough memory for this")
+        sys.exit(2)
+
+
+def _usage(error: click.UsageError) -> str:
+    message = error.format_message().rstrip(".")
+    where = error.ctx.command_path if error.ctx else PROGRAM
+    help = "" if message.endswith("?") else f"; {where} --help tells what there is"
+    return message[:1].lower() + message[1:].replace(". Did you", "; did you") + help
+
+
+def _os_error(error: OSError) -> str:
+    """The sentence for what the system would not do. Output that cannot be written is not tried again at the end."""
+    if error.filename is None and sys.stdout is not None:
+        silence(sys.stdout)
+        return f"cannot read or write: {error.strerror or error}"
+    return f"{error.filename} cannot be used: {error.strerror}"
+
+
+@click.group(
+    cls=Commands,
+    epilog=EXAMPLES,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
+@click.option(
+    "--config", "config_file", type=click.Path(), metavar="FILE", help="Settings file, over OCI_SYSTEMD_CONFIG."
+)
+@click.pass_context
+def cli(context: click.Context, config_file: str | None) -> None:
+    """systemd as PID 1 in ordinary containers, on every engine, without privileged mode."""
+    context.obj = config_file
+    context.color = colours_allowed()
+    if not context.invoked_subcommand:
+        out(context.get_help() + "\n")
+
+
+@cli.command()
+def hook() -> None:
+    """Adjust a config.json from stdin to stdout (podman, precreate).
+
+    For podman, which calls it in the bundle's directory; `rewrite -` is the same for people. Where it refuses, its
+    sentence is on stderr, and the exit status is 1.
+    """
+    from oci_systemd import hook
+
+    hook.main()
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    """Print the script that completes these commands in a shell.
+
+    \b
+    bash: source <(oci-systemd completion bash)
+    zsh:  source <(oci-systemd completion zsh)
+    fish: oci-systemd completion fish | source
+    """
+    kind = get_completion_class(shell)
+    if kind is not None:
+        out(ShellComplete.source(kind(cli, {}, PROGRAM, "_OCI_SYSTEMD_COMPLETE")))
+
+
+for command in (rewrite, explain, config):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """The console script. Text that the terminal's encoding lacks is escaped, not a fault."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    cli.main()

@@ -1,0 +1,130 @@
+"""`oci-systemd explain`: what would be done to one container, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from oci_systemd.cli.given import Found, Given, container_options
+from oci_systemd.cli.output import heading, out, safe, table
+from oci_systemd.core.annotations import WANTED, key_for
+from oci_systemd.core.container import Mount
+from oci_systemd.core.errors import Problem, Refused, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from oci_systemd.core.edits import Edit
+
+EXAMPLES = """\b
+Examples:
+  oci-systemd explain bundle/
+  oci-systemd explain --this-host --annotation io.systemd.container=true config.json
+  oci-systemd explain --json bundle/ | jq .warnings
+
+\b
+--json prints one object:
+  wanted    true or false: is systemd this container's PID 1? null where it is refused
+  asked     whether an annotation asked for it
+  reason    why it is wanted or not
+  edits     list of {kind, text, reason, and the kind's own values}, in their order
+  kept      list of {what, reason}: left as it is
+  warnings  list of sentences
+  refused   list of sentences: why its creation fails; empty where it does not
+
+Exit status: 0, or 2 where PATH cannot be used or the container is refused.
+"""
+LONGEST_REASON = 2000  # characters of a sentence that stands alone
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("path", type=click.Path(), metavar="PATH")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for machines.")
+@container_options
+def explain(given: Given, path: str, as_json: bool) -> None:
+    """Say what would be done to a container, and why.
+
+    PATH is a bundle directory, a config.json, or - for stdin. Nothing is changed.
+    """
+    try:
+        found = given.find(path)
+    except (Refused, SettingsError) as problem:
+        out(_json(_refused_document(problem)) if as_json else _refused_text(problem))
+        click.get_current_context().exit(2)
+    out(_json(_document(found)) if as_json else _text(found))
+
+
+def warnings(found: Found) -> list[str]:
+    """The adjustment's own, and that a pod's plain annotation speaks to the pod's other containers too."""
+    container, said = found.container, list(found.adjustment.warnings)
+    if found.adjustment.verdict.asked and container.name and key_for(container, WANTED) == WANTED:
+        alone = f"{WANTED}/{container.name} would reach this one alone"
+        said.append(f"annotation {WANTED} reaches every container of the pod, injected sidecars too; {alone}")
+    return said
+
+
+def _text(found: Found) -> str:
+    adjustment = found.adjustment
+    yes, colour = ("yes", "green") if adjustment.verdict.wanted else ("no", "yellow")
+    parts = [
+        f"{click.style(f'wanted: {yes}', fg=colour, bold=True)}, {safe(adjustment.verdict.reason, LONGEST_REASON)}\n"
+    ]
+    sections: dict[str, list[tuple[str, str]]] = {
+        "changes": [(str(edit), edit.reason) for edit in adjustment.edits] or [("none", "")],
+        "left alone": [(kept.what, kept.reason) for kept in adjustment.kept],
+        "warnings": [(warning, "") for warning in warnings(found)],
+    }
+    parts += [heading(name) + table(rows) for name, rows in sections.items() if rows]
+    return "".join(parts)
+
+
+def _refused_text(problem: Problem) -> str:
+    rows = [(sentence, "") for sentence in problem.sentences]
+    return click.style("refused: its creation fails", fg="red", bold=True) + "\n" + table(rows)
+
+
+def _document(found: Found) -> dict[str, object]:
+    adjustment = found.adjustment
+    return {
+        "wanted": adjustment.verdict.wanted,
+        "asked": adjustment.verdict.asked,
+        "reason": adjustment.verdict.reason,
+        "edits": [_edit(edit) for edit in adjustment.edits],
+        "kept": [{"what": kept.what, "reason": kept.reason} for kept in adjustment.kept],
+        "warnings": warnings(found),
+        "refused": [],
+    }
+
+
+def _refused_document(problem: Problem) -> dict[str, object]:
+    unknown = dict.fromkeys(("wanted", "asked", "reason"))
+    return {**unknown, "edits": [], "kept": [], "warnings": [], "refused": list(problem.sentences)}
+
+
+def _edit(edit: Edit) -> dict[str, object]:
+    own = {name: _value(getattr(edit, name)) for name in _slots(type(edit))}
+    return {"kind": type(edit).__name__, "text": str(edit), "reason": edit.reason, **own}
+
+
+def _slots(kind: type) -> Iterable[str]:
+    return kind.__dict__["__slots__"]  # type: ignore[no-any-return]  # every kind of edit names its own
+
+
+def _value(value: object) -> object:
+    return {name: getattr(value, name) for name in Mount.__slots__} if isinstance(value, Mount) else value
+
+
+def _json(document: dict[str, object]) -> bytes:
+    import orjson
+
+    return orjson.dumps(_encodable(document), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _encodable(value: object) -> object:
+    """`value` for JSON in UTF-8: half a surrogate pair, which a config.json may hold, becomes its escape."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, (list, tuple)):
+        return [_encodable(item) for item in value]
+    return {key: _encodable(item) for key, item in value.items()} if isinstance(value, dict) else value

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from oci_systemd.core.errors import Problem
+from oci_systemd.core.errors import Problem, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,7 +31,7 @@ def safe(text: str, longest: int = 0) -> str:
     """`text` on one line, with an escape for all that is not printable; cut to `longest` characters where that is given."""
     if longest and len(text) > longest:
         text = f"{text[:longest]}… ({len(text)} characters)"
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return printable(text)
 
 
 def out(data: str | bytes) -> None:

@@ -6,15 +6,27 @@ The core raises these; only a shell's `main` prints them.
 from __future__ import annotations
 
 
+LONGEST = 4096  # characters of all sentences together: names in them may be as long as a pod's author likes
+
+
 class Problem(Exception):
-    """Something a person must read. `sentences` are complete; `str()` joins them on one line."""
+    """Something a person must read. `sentences` are complete; `str()` joins them on one bounded, printable line."""
 
     def __init__(self, *sentences: str) -> None:
         super().__init__(*sentences)
         self.sentences = sentences
 
     def __str__(self) -> str:
-        return "; ".join(self.sentences)
+        return printable("; ".join(self.sentences)[:LONGEST])
+
+
+def printable(text: str) -> str:
+    """`text` on one line, with the escapes in it made visible: what a pod's author wrote moves no terminal and breaks no log."""
+    return (
+        text
+        if text.isprintable()
+        else "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    )
 
 
 class SpecError(Problem):

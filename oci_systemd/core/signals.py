@@ -66,7 +66,7 @@ class Status:
         bit = 1 << (signal - 1)
         if self.blocked & bit:
             return True
-        own = self.comm.startswith((runtime[:15], "runc:[", "crun", "exe"))
+        own = self.comm in (runtime[:15], "exe") or self.comm.startswith("runc:[")
         return signal != DEFAULT and bool(self.caught & bit) and not own
 
 

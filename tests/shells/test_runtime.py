@@ -114,6 +114,12 @@ REFUSED = {
     "asked without a PID namespace": spec(
         "sleep", annotations={KEY: "true"}, linux={"namespaces": [{"type": "cgroup"}]}
     ),
+    "name with escapes": spec(
+        "sleep", annotations={"io.kubernetes.container.name": "a\n\x1b[2J", f"{KEY}/a\n\x1b[2J": "\u202e" * 3}
+    ),
+    "long name": spec(
+        "sleep", annotations={"io.kubernetes.container.name": "a" * 256_000, f"{KEY}/{'a' * 256_000}": "x"}
+    ),
     "256 kB with escapes": spec("sleep", annotations={KEY: "\x1b[31m\n" * 32768 + '"'}),
 }
 
@@ -132,7 +138,7 @@ def test_refused_container_is_said_where_the_engine_looks(
     assert (folder / "config.json").read_bytes() == before
     earlier, line = log.read_text().splitlines()
     sentence = result.stderr.removesuffix("\n")
-    assert (earlier, "\n" in sentence, sentence.isprintable(), len(sentence) < 1000) == ("earlier", False, True, True)
+    assert (earlier, "\n" in sentence, sentence.isprintable(), len(sentence) < 5000) == ("earlier", False, True, True)
     if log_format == "json":
         entry = json.loads(line)
         assert (entry["level"], entry["msg"], sorted(entry)) == ("error", sentence, ["level", "msg", "time"])

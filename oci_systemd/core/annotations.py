@@ -7,7 +7,7 @@ mistake is gathered, and what becomes of the mistakes is the caller's to decide.
 from __future__ import annotations
 
 from oci_systemd.core.paths import clean, is_at_or_below
-from oci_systemd.core.signals import is_signal
+from oci_systemd.core.signals import ADJUSTED, STOP_SIGNAL, is_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,10 +19,8 @@ WANTED = "io.systemd.container"
 CGROUP = WANTED + ".cgroup"
 TMPFS = WANTED + ".tmpfs"
 MACHINE_ID = WANTED + ".machine-id"
-STOP_SIGNAL = WANTED + ".stop-signal"
 SELINUX = WANTED + ".selinux"
 APPARMOR = WANTED + ".apparmor"
-ADJUSTED = WANTED + ".adjusted"
 
 # No engine reads these, but users of other tools were told to write them.
 OLD_STOP_SIGNALS = ("io.kubernetes.cri.container-stop-signal", "io.kubernetes.cri-o.StopSignal")

@@ -66,19 +66,18 @@ def _set_mount_options(spec: Spec, edit: e.SetMountOptions) -> Spec:
 
 
 def _set_env(spec: Spec, edit: e.SetEnv) -> Spec:
-    entry = f"{edit.name}={edit.value}"
+    prefix = edit.name + "="
 
     def change(value: Json) -> Json:
-        env: list[Json] = []
-        done = False
-        for item in _array(value):
-            if isinstance(item, str) and item.startswith(edit.name + "="):
-                if not done:
-                    env.append(item if item == entry else entry)
-                done = True
-            else:
-                env.append(item)
-        return env if done else [*env, entry]
+        env = list(_array(value))
+        given = [index for index, item in enumerate(env) if isinstance(item, str) and item.startswith(prefix)]
+        if not given:
+            return [*env, prefix + edit.value]
+        if env[given[0]] != prefix + edit.value:
+            env[given[0]] = prefix + edit.value
+        for index in reversed(given[1:]):
+            del env[index]
+        return env
 
     return _within(spec, ("process", "env"), change)
 

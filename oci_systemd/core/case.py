@@ -24,7 +24,7 @@ class Case:
     links, so that nothing is hidden should they be there; `presence` holds none, so that nothing is left out should they not.
     """
 
-    __slots__ = ("annotations", "container", "host", "mounts", "placing", "presence", "settings", "wanted")
+    __slots__ = ("_known", "annotations", "container", "host", "mounts", "placing", "presence", "settings", "wanted")
 
     def __init__(
         self, container: Container, annotations: Annotations, settings: Settings, host: Host, *, wanted: bool
@@ -34,16 +34,24 @@ class Case:
         self.settings = settings
         self.host = host
         self.wanted = wanted
+        self._known: dict[tuple[int, int], list[str]] = {}
         self.mounts: list[Mount] = list(container.mounts)
         self.presence: Mapping[str, str] = host.root.links if host.root else {}
         self.placing: Mapping[str, str] = host.root.links if host.root else USUAL_LINKS
+
+    def _places(self, links: Mapping[str, str]) -> list[str]:
+        """The place of each mount; worked out once for as many mounts as there are."""
+        key = (id(links), len(self.mounts))
+        if key not in self._known:
+            self._known[key] = places(self._destinations(), links)
+        return self._known[key]
 
     def _destinations(self) -> list[str]:
         return [mount.destination for mount in self.mounts]
 
     def mounted_at(self, path: str) -> int | None:
         """The index of the visible mount at `path`, None if there is none."""
-        found = places(self._destinations(), self.presence)
+        found = self._places(self.presence)
         target = follow(path, self.presence, found)
         return next(
             (index for index in reversed(range(len(found))) if found[index] == target and visible(index, found)), None
@@ -51,29 +59,33 @@ class Case:
 
     def covers(self, path: str) -> bool:
         """Whether a mount hides what the image has at `path`."""
-        found = places(self._destinations(), self.presence)
+        found = self._places(self.presence)
         return any(is_at_or_below(follow(path, self.presence, found), place) for place in found)
 
     def place_of(self, path: str) -> str:
         """Where `path` leads, as far as it can be known."""
-        return follow(path, self.placing, places(self._destinations(), self.placing))
+        return follow(path, self.placing, self._places(self.placing))
 
     def position_for(self, path: str) -> int:
         """Where a mount at `path` belongs: after the last one at any of its parents, else before the first one that it would
-        hide, else last."""
-        found = places(self._destinations(), self.placing)
-        target = follow(path, self.placing, found)
-        parents = [index for index, place in enumerate(found) if is_below(target, place)]
-        if parents:
-            return parents[-1] + 1
-        return next((index for index, place in enumerate(found) if is_at_or_below(place, target)), len(found))
+        hide, else last. Never where it would hide one should the usual links not be there."""
+        after, before = self._room(path, self.placing)
+        return min(after or before, self._room(path, self.presence)[1])
+
+    def _room(self, path: str, links: Mapping[str, str]) -> tuple[int, int]:
+        """With these links: after which index a mount at `path` is seen, and up to which it hides none that is seen."""
+        found = self._places(links)
+        target = follow(path, links, found)
+        after = max((index + 1 for index, place in enumerate(found) if is_below(target, place)), default=0)
+        hidden = (index for index, place in enumerate(found) if index >= after and is_at_or_below(place, target))
+        return after, next(hidden, len(found))
 
     def tmpfs_paths(self) -> list[str]:
         """The paths that are to have a tmpfs, cleaned, each once: the annotation's, else the setting's."""
         named = self.annotations.values.get(TMPFS)
         paths = self.settings.list("tmpfs.paths") if named is None else split_paths(named)
         cleaned = [clean(path) for path in paths]
-        if self.host.root is None and "/run/lock" in cleaned and "/var/run" in self._destinations():
+        if self.host.root is None and "/run/lock" in cleaned and "/var/run" in {*self._destinations(), *cleaned}:
             cleaned.append("/var/run/lock")  # where /var/run is a link, that mount lies on /run and hides /run/lock
         return list(dict.fromkeys(cleaned))
 
@@ -84,4 +96,5 @@ class Case:
 
     def env(self, name: str) -> list[str]:
         """Every value that the environment gives `name`, in order."""
-        return [entry[len(name) + 1 :] for entry in self.container.env if entry.startswith(name + "=")]
+        prefix = name + "="
+        return [entry[len(prefix) :] for entry in self.container.env if entry.startswith(prefix)]

@@ -181,7 +181,11 @@ class _Reader:
         return value or ""
 
     def strings(self, key: str) -> list[str]:
-        return [self._text(value, f"{key}[{index}]") for index, value in enumerate(self._list(key))]
+        values = self._list(key)
+        strings = [value for value in values if isinstance(value, str)]
+        if len(strings) != len(values):  # only then is each one named
+            return [self._text(value, f"{key}[{index}]") for index, value in enumerate(values)]
+        return strings
 
     def _text(self, value: Json, key: str) -> str:
         if not isinstance(value, str):
@@ -189,7 +193,11 @@ class _Reader:
         return value
 
     def string_map(self, key: str) -> dict[str, str]:
-        return {name: self._text(value, f"{key}[{name!r}]") for name, value in self.object(key).value.items()}
+        values = self.object(key).value
+        strings = {name: value for name, value in values.items() if isinstance(value, str)}
+        if len(strings) != len(values):
+            return {name: self._text(value, f"{key}[{name!r}]") for name, value in values.items()}
+        return strings
 
     def integer(self, key: str) -> int:
         value = self.value.get(key)

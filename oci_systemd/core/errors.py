@@ -5,7 +5,6 @@ The core raises these; only a shell's `main` prints them.
 
 from __future__ import annotations
 
-
 LONGEST = 4096  # characters of all sentences together: names in them may be as long as a pod's author likes
 
 

@@ -110,71 +110,81 @@ def patch(text: str, old: Json, new: Json) -> str:
         return text
     start = _skip_blanks(text, 0)
     try:
-        end = _skip(text, start)[1]
-        return text[:start] + _Patch(text, start).value(start, old, new, 0) + text[end:]
+        changed, end = _Patch(text, start).value(start, old, new, 0)
     except RecursionError:  # `parse` had a few frames more
         raise SpecError("it is nested too deeply for a config.json") from None
+    return text[:start] + changed + text[end:]
 
 
 class _Patch:
-    """One patch of one text, in the style read off the text's outermost object."""
+    """One patch of one text, in the style read off the first items of the text's outermost object."""
 
     def __init__(self, text: str, start: int) -> None:
         self.text = text
         self.colon, self.comma, self.newline, self.indent = ":", "", "", ""
         if text.startswith("{", start):
-            self._read_style(_Items(text, start))
+            self._read_style(_Items(self, start, {}, 0, most=2))
 
     def _read_style(self, items: _Items) -> None:
-        for key, value, _ in items.spans[:1]:
+        for text in items.texts[:1]:
+            _, key_end = scanstring(text, 1, True)
+            self.colon = text[key_end : _skip_blanks(text, _skip_blanks(text, key_end) + 1)]
             lead = items.leads[0]
-            _, key_end = scanstring(self.text, key + 1, True)
-            self.colon = self.text[key_end:value]
             if "\n" in lead:
                 self.newline, self.indent = lead[: lead.rfind("\n") + 1], lead[lead.rfind("\n") + 1 :]
         if not self.newline and len(items.leads) > 1:
             self.comma = items.leads[1]
 
-    def value(self, start: int, old: Json, new: Json, depth: int) -> str:
-        """The text of the value at `start`, changed from `old` to `new`; it stands `depth` levels deep."""
+    def value(self, start: int, old: Json, new: Json, depth: int) -> tuple[str, int]:
+        """The text of the value at `start`, changed from `old` to `new`, and where the old one ends; it is `depth` levels deep."""
         if isinstance(old, dict) and isinstance(new, dict) and old and new:
             return self._object(start, old, new, depth)
         if isinstance(old, list) and isinstance(new, list) and old and new:
             return self._array(start, old, new, depth)
-        return self.dump(new, depth)
+        return self.dump(new, depth), _skip(self.text, start)[1]
 
-    def _object(self, start: int, old: dict[str, Json], new: dict[str, Json], depth: int) -> str:
-        items = _Items(self.text, start)
-        pieces: list[tuple[int | None, str]] = []
-        for index, (key, (_, value, end)) in enumerate(zip(old, items.spans, strict=True)):
-            if key in new:
-                pieces.append((index, items.kept(index, value) + self._item(value, end, old[key], new[key], depth)))
+    def _object(self, start: int, old: dict[str, Json], new: dict[str, Json], depth: int) -> tuple[str, int]:
+        keys = list(enumerate(old))
+        changes = {index: (old[key], new[key]) for index, key in keys if key in new and new[key] is not old[key]}
+        items = _Items(self, start, changes, depth)
+        pieces: list[tuple[int | None, str]] = [(index, items.texts[index]) for index, key in keys if key in new]
         for key in new:
             if key not in old:
                 pieces.append((None, encode_basestring_ascii(key) + self.colon + self.dump(new[key], depth + 1)))
-        return self._joined(items, pieces, depth)
+        return self._joined(items, pieces), items.end
 
-    def _array(self, start: int, old: list[Json], new: list[Json], depth: int) -> str:
-        items = _Items(self.text, start)
-        pieces: list[tuple[int | None, str]] = []
-        for index, value in _aligned(old, new):
-            if index is None:
-                pieces.append((None, self.dump(value, depth + 1)))
-            else:
-                begin, _, end = items.spans[index]
-                pieces.append((index, self._item(begin, end, old[index], value, depth)))
-        return self._joined(items, pieces, depth)
+    def _array(self, start: int, old: list[Json], new: list[Json], depth: int) -> tuple[str, int]:
+        if len(new) > len(old) and all(was is now for was, now in zip(old, new, strict=False)):
+            return self._appended(start, new[len(old) :], depth)
+        aligned = list(_aligned(old, new))
+        changes = {
+            index: (old[index], value) for index, value in aligned if index is not None and value is not old[index]
+        }
+        items = _Items(self, start, changes, depth)
+        pieces = [
+            (index, self.dump(value, depth + 1) if index is None else items.texts[index]) for index, value in aligned
+        ]
+        return self._joined(items, pieces), items.end
 
-    def _item(self, start: int, end: int, old: Json, new: Json, depth: int) -> str:
-        return self.text[start:end] if new is old else self.value(start, old, new, depth + 1)
+    def _appended(self, start: int, more: list[Json], depth: int) -> tuple[str, int]:
+        """An array that only grew, as an environment does: what was there is one slice, however long."""
+        end = _skip(self.text, start)[1]
+        last = len(self.text[start : end - 1].rstrip(BLANKS)) + start
+        lead = "," + self._later_lead(_Items(self, start, {}, depth, most=2))
+        added = "".join(lead + self.dump(value, depth + 1) for value in more)
+        return self.text[start:last] + added + self.text[last:end], end
 
-    def _joined(self, items: _Items, pieces: list[tuple[int | None, str]], depth: int) -> str:
-        """The items of an object or array between its own brackets: each item that was there keeps the blanks around it."""
+    def _later_lead(self, items: _Items) -> str:
+        """The blanks before any item but the first."""
         first = items.leads[0]
-        later = items.leads[1] if len(items.leads) > 1 else first if "\n" in first else self.comma
+        return items.leads[1] if len(items.leads) > 1 else first if "\n" in first else self.comma
+
+    def _joined(self, items: _Items, pieces: list[tuple[int | None, str]]) -> str:
+        """The items of an object or array between its own brackets: each item that was there keeps the blanks around it."""
+        later = self._later_lead(items)
         parts = []
         for position, (index, piece) in enumerate(pieces):
-            lead = items.leads[index] if index and position else later if position else first
+            lead = items.leads[index] if index and position else later if position else items.leads[0]
             parts.append(lead + piece + (items.trails[index] if index is not None else ""))
         return items.opening + ",".join(parts) + items.last + items.closing
 
@@ -201,43 +211,48 @@ class _Patch:
 
 
 class _Items:
-    """Where the items of the object or array at `start` stand: (start, value's start, end) of each, and the blanks around.
+    """The items of the object or array at `start`: the text of each, with a member's key, and the blanks around each.
 
-    An object's item starts at its key, so that start and value's start differ; in an array they are the same.
+    `changes`: what becomes of some items, by index: the old value and the new one. Each item is scanned once, changed or not.
+    `most` ends the walk early; then only what was met is known.
     """
 
-    def __init__(self, text: str, start: int) -> None:
-        self.text = text
+    def __init__(
+        self, patch: _Patch, start: int, changes: dict[int, tuple[Json, Json]], depth: int, most: int = -1
+    ) -> None:
+        text = patch.text
         self.opening = text[start]
         self.closing = "}" if self.opening == "{" else "]"
-        self.spans: list[tuple[int, int, int]] = []
+        self.texts: list[str] = []
         self.leads: list[str] = []
         self.trails: list[str] = []
         self.last = ""
         at = start + 1
-        while text[at - 1] != self.closing:
+        while text[at - 1] != self.closing and len(self.texts) != most:
             begin = _skip_blanks(text, at)
             if text[begin] == self.closing:
+                at = begin + 1
                 break
-            value = self._value_start(begin)
-            end = _skip(text, value)[1]
+            value = begin if self.opening == "[" else _value_start(text, begin)
+            if len(self.texts) in changes:
+                piece, end = patch.value(value, *changes[len(self.texts)], depth + 1)
+                self.texts.append(text[begin:value] + piece)
+            else:
+                end = _skip(text, value)[1]
+                self.texts.append(text[begin:end])
             after = _skip_blanks(text, end)
-            self.spans.append((begin, value, end))
             self.leads.append(text[at:begin])
             self.trails.append(text[end:after])
             at = after + 1
+        self.end = at
         if self.trails:
             self.last, self.trails[-1] = self.trails[-1], ""
 
-    def _value_start(self, begin: int) -> int:
-        if self.opening == "[":
-            return begin
-        _, key_end = scanstring(self.text, begin + 1, True)
-        return _skip_blanks(self.text, _skip_blanks(self.text, key_end) + 1)
 
-    def kept(self, index: int, value: int) -> str:
-        """An object item's key and colon, as they stand before its value."""
-        return self.text[self.spans[index][0] : value]
+def _value_start(text: str, key: int) -> int:
+    """Where the value of the member begins whose key stands at `key`."""
+    _, key_end = scanstring(text, key + 1, True)
+    return _skip_blanks(text, _skip_blanks(text, key_end) + 1)
 
 
 def _skip_blanks(text: str, index: int) -> int:

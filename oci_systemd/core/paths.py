@@ -65,9 +65,10 @@ def follow(path: str, links: Mapping[str, str], covered: Iterable[str] = ()) -> 
 
 def places(destinations: Sequence[str], links: Mapping[str, str]) -> list[str]:
     """The place of each destination, in the order of mounting."""
+    linked = tuple(link + "/" for link in links)
     found: list[str] = []
     for destination in destinations:
-        found.append(follow(destination, links, found) if links else destination)
+        found.append(follow(destination, links, found) if (destination + "/").startswith(linked) else destination)
     return found
 
 

@@ -12,7 +12,7 @@ from oci_systemd.core import edits as e
 from oci_systemd.core import machine_id
 from oci_systemd.core.container import Mount
 from oci_systemd.core.host import ABSENT, CONTENT
-from oci_systemd.core.signals import is_signal
+from oci_systemd.core.signals import ADJUSTED, STOP_SIGNAL, is_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,7 +104,8 @@ def tmpfs(case: Case) -> Iterator[Finding]:
             yield Kept(f"tmpfs at {path}", "something is mounted there")
             continue
         yield _add_tmpfs(case, path, extra)
-        if case.mounted_at(path) is None:  # it hides the very link that led to it, such as /run/lock -> /run
+    for path in case.tmpfs_paths():
+        if case.mounted_at(path) is None:  # one of them hides the link that led to it, such as /run/lock -> /run
             yield _add_tmpfs(case, path, extra)
     yield from _mounts_missed(case)
 
@@ -211,13 +212,13 @@ def stop_signal(case: Case) -> Iterator[Finding]:
             break
         if old:
             yield Warn(f"annotation {key} is {a.quoted(old)}, which is no signal: it is passed over")
-    own = case.annotations.get(a.STOP_SIGNAL)
+    own = case.annotations.get(STOP_SIGNAL)
     if own:
-        value, why = own, f"annotation {a.key_for(case.container, a.STOP_SIGNAL)} says so"
-    if case.container.annotations.get(a.STOP_SIGNAL) == value:
-        yield Kept(f"annotation {a.STOP_SIGNAL}", "it is set so already")
+        value, why = own, f"annotation {a.key_for(case.container, STOP_SIGNAL)} says so"
+    if case.container.annotations.get(STOP_SIGNAL) == value:
+        yield Kept(f"annotation {STOP_SIGNAL}", "it is set so already")
     else:
-        yield e.SetAnnotation(a.STOP_SIGNAL, value, why)
+        yield e.SetAnnotation(STOP_SIGNAL, value, why)
 
 
 def selinux(case: Case) -> Iterator[Finding]:
@@ -276,8 +277,8 @@ def devices(case: Case) -> Iterator[Finding]:
 
 def record(case: Case) -> Iterator[Finding]:
     """For people, and for `kill`: never a reason to skip anything."""
-    if case.container.annotations.get(a.ADJUSTED) != __version__:
-        yield e.SetAnnotation(a.ADJUSTED, __version__, "the record of what was done, which kill looks for")
+    if case.container.annotations.get(ADJUSTED) != __version__:
+        yield e.SetAnnotation(ADJUSTED, __version__, "the record of what was done, which kill looks for")
 
 
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (

@@ -5,6 +5,14 @@ Numbers are Linux's, as the kernel and runc count them on every architecture but
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The annotations by which a container that was adjusted is known at `kill`; both, since a pod's own reaches its sidecars.
+ADJUSTED = "io.systemd.container.adjusted"
+STOP_SIGNAL = "io.systemd.container.stop-signal"
+
 TERM = 15
 RTMIN, RTMAX = 34, 64
 NAMES = {
@@ -43,6 +51,11 @@ def is_signal(text: str) -> bool:
 def is_term(words: tuple[str, ...]) -> bool:
     """Whether these words after the ID of a `kill` mean SIGTERM: none at all (runc's default), or one that names it."""
     return not any(words) or (len(words) == 1 and number(words[0]) == TERM)
+
+
+def recorded(annotations: Mapping[str, str]) -> int | None:
+    """The signal that SIGTERM becomes for a container with these annotations; None where it stays SIGTERM."""
+    return number(annotations.get(STOP_SIGNAL, "")) if annotations.get(ADJUSTED) else None
 
 
 class Status:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posix
-from stat import S_ISDIR, S_ISREG
+from _stat import S_ISDIR, S_ISREG
 
 from oci_systemd.core.errors import Problem
 

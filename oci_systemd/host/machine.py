@@ -29,6 +29,8 @@ def cgroup(mountinfo: str) -> tuple[bool, bool]:
     """Whether /sys/fs/cgroup is cgroup v2, and whether with nsdelegate, by the last mount there (proc(5), mountinfo)."""
     v2 = nsdelegate = False
     for line in mountinfo.splitlines():
+        if " /sys/fs/cgroup " not in line:  # a node has hundreds of mounts
+            continue
         mount, _, filesystem = line.partition(" - ")
         fields, (type, *rest) = mount.split(" "), filesystem.split(" ") if filesystem else ("",)
         if len(fields) > 4 and fields[4] == "/sys/fs/cgroup":

@@ -7,7 +7,7 @@ walked from the root again. Nothing outside is reached, whatever the links say a
 from __future__ import annotations
 
 import posix
-from stat import S_ISREG
+from _stat import S_ISREG
 
 from oci_systemd.core.host import ABSENT, BLANK, CONTENT, ELF, Root
 from oci_systemd.core.paths import MAX_LINKS, clean

@@ -7,6 +7,7 @@ import posix
 from oci_systemd.core.errors import Problem, SettingsError
 from oci_systemd.core.settings import TABLE, Settings, flattened, mistake
 from oci_systemd.host.files import read_regular
+from oci_systemd.host.plain_toml import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,18 +46,22 @@ def load_or_default(path: str) -> Settings:
 
 def parse(text: str, path: str) -> Settings:
     """The settings that the TOML `text`, read from `path`, holds."""
-    from tomllib import TOMLDecodeError, loads  # costs more than the interpreter's start: only where there is a file
-
-    try:
-        document = loads(text)
-    except (TOMLDecodeError, RecursionError, ValueError) as error:
-        raise SettingsError(f"settings file {path} is no TOML: {error}") from None
-    values = flattened(document)
+    document = read(text)
+    values = flattened(document if document is not None else _by_tomllib(text, path))
     sentences = {name: mistake(name, value) for name, value in values.items()}
     wrong = [_sentence(text, path, name, said) for name, said in sentences.items() if said]
     if wrong:
         raise SettingsError(*wrong)
     return Settings(values, origin=path)
+
+
+def _by_tomllib(text: str, path: str) -> dict[str, object]:
+    from tomllib import TOMLDecodeError, loads
+
+    try:
+        return loads(text)
+    except (TOMLDecodeError, RecursionError, ValueError) as error:
+        raise SettingsError(f"settings file {path} is no TOML: {error}") from None
 
 
 def _sentence(text: str, path: str, name: str, said: str) -> str:

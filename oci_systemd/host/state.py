@@ -1,6 +1,7 @@
 """A running container as its runtime and /proc tell: `state ID` (runtime-spec, operations), and the init process's signals.
 
-Law: nothing here waits longer than its bound, and what cannot be learnt is None.
+Law: nothing here waits longer than its bound, and what cannot be learnt is None. What is needed only once the runtime
+runs is imported then, while it works.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ import posix
 import time
 
 from oci_systemd.core.errors import Problem
-from oci_systemd.core.json_text import parse
 from oci_systemd.core.signals import Status
 from oci_systemd.host.files import read_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from oci_systemd.core.json_text import Json
 
 STATE_TIMEOUT = 5.0  # seconds that the runtime's `state` may take
 YOUNG = 10.0  # seconds of age up to which an init process may not have come to its signals yet
@@ -37,7 +39,7 @@ class State:
 def state(runtime: str, words: Sequence[str], environ: Mapping[bytes, bytes], restored: Sequence[int]) -> State | None:
     """The State that `runtime words…` prints; None where it does not, in time, or the container is not running."""
     try:
-        _, value = parse(_output(runtime, words, environ, restored))
+        value = _parsed(_output(runtime, words, environ, restored))
     except (OSError, Problem):
         return None
     if not isinstance(value, dict) or value.get("status") != "running":
@@ -46,6 +48,12 @@ def state(runtime: str, words: Sequence[str], environ: Mapping[bytes, bytes], re
     if not isinstance(annotations, dict) or not isinstance(pid, int) or pid <= 0:
         return None
     return State({key: text for key, text in annotations.items() if isinstance(text, str)}, pid)
+
+
+def _parsed(output: bytes) -> Json:
+    from oci_systemd.core.json_text import parse
+
+    return parse(output)[1]
 
 
 def _output(runtime: str, words: Sequence[str], environ: Mapping[bytes, bytes], restored: Sequence[int]) -> bytes:
@@ -75,6 +83,8 @@ def _read_until(fd: int, deadline: float) -> bytes:
     """All that comes from `fd` up to its end; an OSError where that is not reached by the deadline."""
     from select import poll
 
+    import oci_systemd.core.json_text  # noqa: F401
+
     ready = poll()
     ready.register(fd)
     parts: list[bytes] = []
@@ -89,13 +99,12 @@ def _read_until(fd: int, deadline: float) -> bytes:
 
 
 def _end(pid: int) -> None:
-    """Reap the child; one that still runs is killed. It closed its output, so that a moment is enough."""
-    for _ in range(50):
-        if posix.waitpid(pid, posix.WNOHANG) != (0, 0):
-            return
-        time.sleep(PAUSE)
-    posix.kill(pid, 9)
-    posix.waitpid(pid, 0)
+    """Reap the child, whose output has ended or is not waited for any longer; where it still runs it is killed first."""
+    try:
+        posix.kill(pid, 9)
+        posix.waitpid(pid, 0)
+    except OSError:  # where SIGCHLD is ignored, the kernel has reaped it
+        return
 
 
 def comes_to_await(pid: int, signal: int, runtime: str) -> bool:

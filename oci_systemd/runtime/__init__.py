@@ -12,7 +12,6 @@ import time
 
 from oci_systemd.core import argv
 from oci_systemd.core.errors import Problem
-from oci_systemd.core.json_text import line
 from oci_systemd.host.files import append, read_all
 
 TYPE_CHECKING = False
@@ -34,7 +33,7 @@ class Call:
 
     def __init__(self, runtime: str, ignored: str, launcher: str, words: list[str]) -> None:
         self.runtime = runtime
-        self.ignored = int(ignored.strip() or "0", 16)
+        self.ignored = int(ignored) if ignored.isdigit() else 0
         self.launcher = launcher
         self.words = words
         self.environ = _first_environ()
@@ -67,7 +66,7 @@ def _first_environ() -> dict[bytes, bytes]:
 
 
 def main(words: list[str]) -> None:
-    """`words`: the real runtime, the SigIgn mask (hex) from before Python, the launcher's own path, then the call's words."""
+    """`words`: the real runtime, the signals ignored before Python (a decimal mask), the launcher's path, the call's words."""
     started = time.monotonic()
     call = Call(words[0], words[1], words[2], words[3:])
     invocation = argv.parse(call.words)
@@ -138,6 +137,8 @@ def fail(problem: Problem, invocation: Invocation | None) -> NoReturn:
 
 def _log_line(message: str, log_format: str) -> str:
     """What runc itself would write (logrus), for the engine that reads it."""
+    from oci_systemd.core.json_text import line
+
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     if log_format == "json":
         return line({"level": "error", "msg": message, "time": now}) + "\n"

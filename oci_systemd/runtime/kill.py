@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from oci_systemd.core.annotations import ADJUSTED, STOP_SIGNAL
-from oci_systemd.core.signals import is_term, number
+from oci_systemd.core.signals import is_term, recorded
 from oci_systemd.host.state import comes_to_await, state
 
 TYPE_CHECKING = False
@@ -26,9 +25,7 @@ def _stop_signal(call: Call, invocation: Invocation) -> int | None:
     if not invocation.id or invocation.has("all", "a", "regex", "r") or not is_term(tuple(invocation.words[1:])):
         return None
     found = state(call.runtime, invocation.state_call(), call.environ, call.restored_signals())
-    if found is None or not found.annotations.get(ADJUSTED):
-        return None
-    signal = number(found.annotations.get(STOP_SIGNAL, ""))
-    if signal is None or not comes_to_await(found.pid, signal, call.runtime.rpartition("/")[2]):
+    signal = recorded(found.annotations) if found else None
+    if not found or signal is None or not comes_to_await(found.pid, signal, call.runtime.rpartition("/")[2]):
         return None
     return signal

@@ -41,6 +41,7 @@ def library() -> str:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     shutil.copytree(ROOT / "oci_systemd", Path(folder) / "oci_systemd", ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run([PYTHON, "-m", "compileall", "-q", "--invalidation-mode=unchecked-hash", folder], check=True)
+    subprocess.run([PYTHON, ROOT / "packaging" / "launcher" / "freeze.py", folder], check=True)
     return folder
 
 

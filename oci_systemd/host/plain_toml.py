@@ -1,0 +1,88 @@
+"""The plain part of TOML, which is all that most settings files use, read without `tomllib`: that costs twice the whole call.
+
+Law: what this reads, it reads as tomllib does; everything else, and every mistake, is None, and tomllib's to read or refuse.
+Plain is: `[table]`, `key = value` with bare keys, and as a value true, false, a decimal number, a "string" without a
+backslash, or a list of such strings on one line; comments anywhere.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Plain: TypeAlias = "bool | int | str | list[str]"
+
+KEY_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+WORDS = {"true": True, "false": False}
+DIGITS = 18  # a number of as many fits 64 bits
+
+
+def read(text: str) -> dict[str, object] | None:
+    """The document that `text` is, None where it is not plain."""
+    document: dict[str, object] = {}
+    table = document
+    for line in text.split("\n"):
+        bare = line.strip(" \t")
+        if not bare.replace("\t", " ").isprintable():
+            return None
+        if not bare or bare[0] == "#":
+            continue
+        key, equals, rest = bare.partition("=")
+        name = key.strip(" \t") if equals and bare[0] != "[" else _header(bare)
+        if not name or not KEY_LETTERS.issuperset(name) or name in (document if bare[0] == "[" else table):
+            return None
+        if bare[0] == "[":
+            table = {}
+            document[name] = table
+        else:
+            value = _value(rest.strip(" \t"))
+            if value is None:
+                return None
+            table[name] = value
+    return document
+
+
+def _header(line: str) -> str:
+    """The name in a line that is `[name]`; "" where it is none."""
+    name, closing, rest = line[1:].partition("]")
+    return name.strip(" \t") if closing and _is_end(rest) else ""
+
+
+def _is_end(rest: str) -> bool:
+    return not rest or rest.strip(" \t")[:1] in ("", "#")
+
+
+def _value(text: str) -> Plain | None:
+    if text[:1] == '"':
+        string, rest = _string(text)
+        return string if _is_end(rest) else None
+    if text[:1] == "[":
+        return _strings(text[1:].lstrip(" \t"))
+    word = text.partition("#")[0].rstrip(" \t")
+    if word in WORDS:
+        return WORDS[word]
+    number = word.isascii() and word.isdigit() and len(word) <= DIGITS and (word == "0" or word[0] != "0")
+    return int(word) if number else None
+
+
+def _string(text: str) -> tuple[str | None, str]:
+    """The string that `text` begins with, and what follows it."""
+    string, closing, rest = text[1:].partition('"')
+    plain = closing and "\\" not in string and not (string == "" and rest[:1] == '"')
+    return (string if plain else None), rest
+
+
+def _strings(text: str) -> list[str] | None:
+    """The strings up to the `]` that ends `text`."""
+    found: list[str] = []
+    while text[:1] == '"':
+        string, rest = _string(text)
+        if string is None:
+            return None
+        found.append(string)
+        text = rest.lstrip(" \t")
+        if text[:1] != ",":
+            break
+        text = text[1:].lstrip(" \t")
+    return found if text[:1] == "]" and _is_end(text[1:]) else None

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 MAX_LINKS = 255  # filepath-securejoin's own bound, which runc uses
+MAX_PARTS = 4096  # parts of all links together: an image may write `x/../` into each as often as it likes
 
 # Where the root file system cannot be seen, this is how every distribution with systemd has it (systemd, tmpfiles.d/legacy.conf).
 USUAL_LINKS = {"/var/run": "/run", "/var/lock": "/run/lock"}
@@ -41,11 +42,11 @@ def is_at_or_below(path: str, parent: str) -> bool:
 def follow(path: str, links: Mapping[str, str], covered: Iterable[str] = ()) -> str:
     """Where `path` leads through `links` (cleaned link path -> target), never following one at or below a `covered` place.
 
-    A chain of more than MAX_LINKS is left as it stands: the runtime refuses it.
+    A chain of more than MAX_LINKS, or MAX_PARTS, is left as it stands.
     """
     places = tuple(covered)
     todo = clean(path).split("/")[:0:-1]
-    at, followed = "/", 0
+    at, followed, parts = "/", 0, 0
     while todo:
         part = todo.pop()
         if part in ("", "."):
@@ -55,11 +56,18 @@ def follow(path: str, links: Mapping[str, str], covered: Iterable[str] = ()) -> 
             continue
         at = at + part if at == "/" else at + "/" + part
         target = links.get(at)
-        if target is None or followed == MAX_LINKS or any(is_at_or_below(at, place) for place in places):
+        if (
+            target is None
+            or followed == MAX_LINKS
+            or parts > MAX_PARTS
+            or any(is_at_or_below(at, place) for place in places)
+        ):
             continue
         followed += 1
         at = "/" if target.startswith("/") else at[: at.rfind("/")] or "/"
-        todo += target.split("/")[::-1]
+        more = target.split("/")[::-1]
+        parts += len(more)
+        todo += more
     return at
 
 

@@ -164,5 +164,5 @@ def flattened(document: Mapping[str, object]) -> dict[str, object]:
         if known and isinstance(value, dict):
             flat |= {f"{table}.{key}": item for key, item in value.items()}
         else:
-            flat[table] = value
+            flat[table if "." not in table else f'"{table}"'] = value  # "log.level" = … is no setting of the table log
     return flat

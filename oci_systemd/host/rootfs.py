@@ -10,7 +10,7 @@ import posix
 from _stat import S_ISREG
 
 from oci_systemd.core.host import ABSENT, BLANK, CONTENT, ELF, Root
-from oci_systemd.core.paths import MAX_LINKS, clean
+from oci_systemd.core.paths import MAX_LINKS, MAX_PARTS, clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class _Walk:
     def to(self, path: str) -> str:
         """The place that `path` leads to; the links met are noted."""
         todo = clean(path).split("/")[:0:-1]
-        at, followed = "/", 0
+        at, followed, parts = "/", 0, 0
         while todo:
             part = todo.pop()
             if part in ("", "."):
@@ -58,10 +58,12 @@ class _Walk:
             parent = at
             at = (at[: at.rfind("/")] or "/") if part == ".." else (at + part if at == "/" else f"{at}/{part}")
             target = None if part == ".." else self._target(parent, at, part)
-            if target is not None and followed < MAX_LINKS:
+            if target is not None and followed < MAX_LINKS and parts <= MAX_PARTS:
                 followed += 1
                 at = "/" if target.startswith("/") else parent
-                todo += target.split("/")[::-1]
+                more = target.split("/")[::-1]
+                parts += len(more)
+                todo += more
         return at
 
     def _target(self, parent: str, place: str, name: str) -> str | None:

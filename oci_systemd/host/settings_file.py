@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 USUAL = "/etc/oci-systemd/config.toml"
 VARIABLE = "OCI_SYSTEMD_CONFIG"
 LIMIT = 1 << 20
+MOST = 50  # mistakes of one file that are told each with its line
 
 
 def chosen(environ: Mapping[bytes, bytes]) -> str:
@@ -48,10 +49,10 @@ def parse(text: str, path: str) -> Settings:
     """The settings that the TOML `text`, read from `path`, holds."""
     document = read(text)
     values = flattened(document if document is not None else _by_tomllib(text, path))
-    sentences = {name: mistake(name, value) for name, value in values.items()}
-    wrong = [_sentence(text, path, name, said) for name, said in sentences.items() if said]
+    wrong = {name: said for name, value in values.items() if (said := mistake(name, value))}
     if wrong:
-        raise SettingsError(*wrong)
+        told = [_sentence(text, path, name, said) for name, said in [*wrong.items()][:MOST]]
+        raise SettingsError(*told, *([f"and {len(wrong) - MOST} more"] if len(wrong) > MOST else []))
     return Settings(values, origin=path)
 
 

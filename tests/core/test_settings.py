@@ -83,6 +83,17 @@ x = 1
 """
 
 
+def test_quoted_dotted_name_is_no_setting() -> None:
+    with pytest.raises(SettingsError, match="there is no setting"):
+        parse('"tmpfs.size" = "1m"\n', "/etc/x.toml")
+
+
+def test_thousands_of_mistakes_are_told_in_bounded_time() -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse("".join(f"key{number} = 1\n" for number in range(20_000)), "/etc/x.toml")
+    assert caught.value.sentences[-1] == "and 19950 more"
+
+
 def test_every_mistake_of_a_file_is_told_with_its_line_and_the_nearest_name() -> None:
     with pytest.raises(SettingsError) as caught:
         parse(FILE, "/etc/x.toml")

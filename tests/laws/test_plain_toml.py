@@ -23,20 +23,14 @@ BLANK = st.sampled_from(["", " ", "\t", "  "])
 ENDS = st.sampled_from(["", " # comment", "#", " \t# ü = [", " x", "\r", "\0", "# \x07"])
 
 
-@st.composite
-def lines(draw: st.DrawFn) -> str:
-    kind = draw(st.integers(0, 3))
-    body = {
-        0: lambda: "",
-        1: lambda: f"[{draw(BLANK)}{draw(KEYS)}{draw(BLANK)}]",
-        2: lambda: f"{draw(KEYS)}{draw(BLANK)}={draw(BLANK)}{draw(SCALARS)}",
-        3: lambda: draw(st.text(st.sampled_from('[]"#=, \tab1\\\n'), max_size=12)),
-    }[kind]()
-    return draw(BLANK) + body + draw(ENDS)
+HEADERS = st.builds("[{}{}{}]".format, BLANK, KEYS, BLANK)
+PAIRS = st.builds("{}{}={}{}".format, KEYS, BLANK, BLANK, SCALARS)
+NOISE = st.text(st.sampled_from('[]"#=, \tab1\\\n'), max_size=12)
+LINES = st.builds("{}{}{}".format, BLANK, st.one_of(st.just(""), HEADERS, PAIRS, NOISE), ENDS)
 
 
 @settings(max_examples=1000)
-@given(st.lists(lines(), max_size=6).map("\n".join))
+@given(st.lists(LINES, max_size=6).map("\n".join))
 @example(SHIPPED)
 @example(SHIPPED.replace("\n# ", "\n"))
 @example("[a]\n[b]\n[a]\nx = 1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,16 @@ def test_links_in_the_root_file_system_lead_nowhere_outside(
     (folder / "rootfs/sbin/init").symlink_to("/../../../../../../../.." + str(tmp_path / "outside"))
     _, config = create(wrapper, folder)
     assert "container_uuid" in config.read_text()
+
+
+def test_image_s_chains_of_links_cost_no_time(wrapper: Wrapper, systemd: dict[str, Any]) -> None:
+    folder = wrapper.bundle(
+        {**systemd, "mounts": [*systemd["mounts"], *({"destination": f"/l0/{n}"} for n in range(20))]}
+    )
+    for number in range(260):
+        (folder / "rootfs" / f"l{number}").symlink_to("x/../" * 800 + f"l{number + 1}")
+    result = wrapper.run("create", "--bundle", folder, ID, timeout=10)
+    assert result.returncode == 7
 
 
 # --- refusals ---
@@ -346,6 +357,7 @@ def test_a_hundred_creates_of_one_bundle_leave_it_whole(wrapper: Wrapper, system
 ENTRY = f"import sys; sys.path.insert(0, {library()!r}); from oci_systemd.runtime import main; main(sys.argv[1:])"
 
 
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace, whose fault injection kills at a system call")
 def test_killed_at_each_system_call_the_config_is_whole(wrapper: Wrapper, systemd: dict[str, Any]) -> None:
     """SIGKILL at every system call from the one that opens config.json to the exec, by strace's fault injection."""
     folder = wrapper.bundle(systemd)

@@ -8,8 +8,6 @@ normalise.py; its last part is the engine's name in the corpus. With CASE only t
 out where the kernel has neither.
 """
 
-# ruff: noqa: T201 -- it reports by printing
-
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress

@@ -8,8 +8,6 @@ what became of it, and removes it:
 Needs grpcio and protobuf, and the rights to open SOCKET.
 """
 
-# ruff: noqa: T201 -- it reports by printing
-
 import argparse
 import json
 import sys

@@ -7,8 +7,6 @@ images.py wrote, the second gets CASE.json and names.txt for normalise.py; its l
 corpus. With CASE only these; `apparmor`, `selinux` and `limits` are left out where the kernel has no such thing.
 """
 
-# ruff: noqa: S603, T201 -- it reports by printing and it runs fixed programs
-
 import subprocess
 import sys
 from contextlib import closing, suppress

@@ -7,8 +7,6 @@ the directory that node.sh shows in the node as /lab. Run it as root, on the mac
 It writes LAB/systemd.tar, volume.tar and pause.tar (OCI archives) and rootfs.tar (the bare file system).
 """
 
-# ruff: noqa: S603 -- it runs fixed programs
-
 import subprocess
 import sys
 import tempfile

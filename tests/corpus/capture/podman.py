@@ -7,8 +7,6 @@ the second gets CASE.json and names.txt for normalise.py; its last part is the e
 only these; `apparmor` and `selinux` are left out where the kernel has none.
 """
 
-# ruff: noqa: T201 -- it reports by printing
-
 import subprocess
 import sys
 from contextlib import closing, suppress

@@ -1,0 +1,110 @@
+# Build, try, test and install. `make demo` shows what this is for; `make test` runs everything.
+# As root both install what they need with apt; else they say what is missing.
+
+PREFIX  = /usr/local
+DESTDIR =
+# The interpreter that runs the wrapper, 3.11 or later. What is written down is the program itself, never a version manager's shim.
+PYTHON  = python3
+# The real runtime that the wrapper becomes.
+RUNTIME = $(shell PATH="$$PATH:/usr/sbin:/sbin"; command -v runc || command -v crun)
+# "no" leaves out what only the command line needs, for a package that brings it another way; the wrapper needs none of it.
+DEPENDENCIES = yes
+VENV    = .venv
+
+PY    = $(eval PY := $$(shell $(PYTHON) -c 'import os, sys; print(os.path.realpath(sys.executable))'))$(PY)
+GREP  = $(shell command -v grep || :)
+BIN   = $(PREFIX)/bin
+LIB   = $(PREFIX)/lib/oci-systemd
+SHARE = $(PREFIX)/share/oci-systemd
+TO    = $(DESTDIR)
+
+WRITE = sed -e 's|@PYTHON@|$(PY)|g' -e 's|@LIB@|$(LIB)|g' -e 's|@RUNTIME@|$(RUNTIME)|g' -e 's|@GREP@|$(GREP)|g' -e 's|@BIN@|$(BIN)|g'
+
+# program or file:package, what a machine may lack
+TOOLS_DEMO = unshare:util-linux mmdebstrap:mmdebstrap runc:runc
+TOOLS_TEST = $(TOOLS_DEMO) nsenter:util-linux jq:jq busybox:busybox-static tini:tini strace:strace gpg:gpg \
+             /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
+TOOLS_BENCH = runc:runc jq:jq cc:build-essential
+
+.PHONY: all demo test lint bench install uninstall clean tools-demo tools-test tools-bench python
+all:
+	@echo 'make demo       systemd in a container, before your eyes (as root; else what is changed in a bundle)'
+	@echo 'make test       lint, types and every test; as root also those that boot containers'
+	@echo 'make bench      what a call costs, each beside its floor'
+	@echo 'make install    to $(PREFIX), in front of $(or $(RUNTIME),RUNTIME=…); PREFIX=, DESTDIR=, RUNTIME=, PYTHON='
+	@echo 'make uninstall  take it away again'
+
+demo: tools-demo python
+	@$(PY) -B packaging/demo
+
+test: tools-test lint
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/dev
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy packaging/demo tests/e2e tests/bench tests/laws tests/fuzz
+
+bench: tools-bench $(VENV)/dev
+	$(VENV)/bin/python -m tests.bench --check --svg tests/bench/bench.svg
+
+install: python
+	@test -n '$(RUNTIME)' || { echo "no container runtime on PATH: install runc or crun, or name one: make install RUNTIME=/path/to/runc" >&2; exit 1; }
+	rm -rf '$(TO)$(LIB)' '$(TO)$(SHARE)'
+	install -d '$(TO)$(BIN)' '$(TO)$(LIB)' '$(TO)$(SHARE)/hooks.d'
+	cp -R oci_systemd '$(TO)$(LIB)/'
+	find '$(TO)$(LIB)' -name __pycache__ -prune -exec rm -rf {} +
+ifneq ($(DEPENDENCIES),no)
+	@$(MAKE) --no-print-directory $(VENV)/bin/python
+	$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' >'$(TO)$(LIB)/requirements.txt'
+	$(VENV)/bin/python -m pip --python '$(PY)' install -qq --no-compile --target '$(TO)$(LIB)' -r '$(TO)$(LIB)/requirements.txt'
+	rm -rf '$(TO)$(LIB)/bin' '$(TO)$(LIB)/requirements.txt'
+endif
+	$(PY) -m compileall -q --invalidation-mode unchecked-hash $(if $(TO),-s '$(TO)' -p /) '$(TO)$(LIB)'
+	$(PY) packaging/launcher/freeze.py '$(TO)$(LIB)'
+	for each in oci-systemd-runtime oci-systemd; do \
+	    $(WRITE) packaging/launcher/$$each.in >'$(TO)$(BIN)'/$$each && chmod 755 '$(TO)$(BIN)'/$$each || exit; done
+	for each in $(wildcard hooks.d/*.json*); do $(WRITE) $$each >'$(TO)$(SHARE)/hooks.d'/$$(basename $$each .in) || exit; done
+	for each in $(wildcard packaging/config.toml); do install -m 644 $$each '$(TO)$(SHARE)/' || exit; done
+	chmod -R u=rwX,go=rX '$(TO)$(LIB)' '$(TO)$(SHARE)'
+
+# What is the user's, /etc/oci-systemd, stays.
+uninstall:
+	rm -rf '$(TO)$(LIB)' '$(TO)$(SHARE)'
+	rm -f '$(TO)$(BIN)/oci-systemd-runtime' '$(TO)$(BIN)/oci-systemd'
+	@case '$(TO)$(PREFIX)' in /usr | /usr/local) ;; *) \
+	    for each in bin lib share; do rmdir -p --ignore-fail-on-non-empty '$(TO)$(PREFIX)'/$$each 2>/dev/null || :; done ;; esac
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .hypothesis
+	find . \( -name __pycache__ -o -name '.*_cache' \) -prune -exec rm -rf {} +
+
+# Needs of the targets above
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "'$(PYTHON)' is no Python 3.11 or later: install one, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+
+$(VENV)/bin/python: | python
+	$(PY) -m venv --clear $(VENV)
+
+$(VENV)/dev: pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install -qq --upgrade pip # --group came with 25.1
+	$(VENV)/bin/python -m pip install -qq --group dev --editable .
+	@touch $@
+
+# Root gets what is missing; anybody else is told, and stopped only by what nothing goes on without.
+tools-demo: WANTED = $(TOOLS_DEMO)
+tools-test: WANTED = $(TOOLS_TEST)
+tools-bench: WANTED = $(TOOLS_BENCH)
+tools-demo tools-test tools-bench:
+	@missing=; PATH="$$PATH:/usr/sbin:/sbin"; \
+	for each in $(WANTED); do command -v $${each%%:*} >/dev/null || [ -e $${each%%:*} ] || missing="$$missing $${each#*:}"; done; \
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || { missing="$$missing python3 python3-venv"; python=missing; }; \
+	[ -n "$$missing" ] || exit 0; \
+	install="apt-get install -y --no-install-recommends$$missing"; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing$$missing"; export DEBIAN_FRONTEND=noninteractive; apt-get update -qq && $$install -qq >/dev/null; \
+	elif [ -n "$$python" ]; then echo "missing here:$$missing; as root: $$install" >&2; exit 1; \
+	else echo "without root no container is booted; missing for that here:$$missing; as root: $$install"; fi

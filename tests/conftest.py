@@ -1,0 +1,29 @@
+"""What every test here agrees on: a test marked `engine` needs root and a real runtime, and in CI it is never skipped."""
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+CI = os.environ.get("CI") == "true"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "engine: boots containers under a real runtime; needs root")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.geteuid() == 0:
+        return
+    for item in items:
+        if item.get_closest_marker("engine"):
+            item.add_marker(pytest.mark.skip(reason="needs root: it makes namespaces, mounts and cgroups"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if CI and report.skipped and item.get_closest_marker("engine"):
+        report.outcome = "failed"
+        report.longrepr = f"an engine test must not be skipped in CI: {report.longrepr}"
+    return report

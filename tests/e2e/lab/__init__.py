@@ -1,0 +1,1 @@
+"""The lab: root file systems from Debian's archive, nodes in namespaces of their own, and containers in them."""

@@ -1,0 +1,101 @@
+"""`make install` and `make uninstall`: what is put where, with which paths written into it, and that nothing of it stays."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2]
+RUNTIME = "/usr/sbin/some-runtime"
+
+
+def make(*words: str) -> subprocess.CompletedProcess[str]:
+    """Make as a user would call it: what an outer make was told is not for this one."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    words = ("make", "-C", str(SOURCE), f"PYTHON={sys.executable}", *words)
+    return subprocess.run(words, env=inherited, capture_output=True, text=True)
+
+
+def tree(top: Path) -> list[str]:
+    return sorted(str(each.relative_to(top)) for each in top.rglob("*"))
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An installation for a package: under DESTDIR, without what only the command line needs."""
+    top = tmp_path_factory.mktemp("staged")
+    done = make("install", "PREFIX=/usr", f"DESTDIR={top}", f"RUNTIME={RUNTIME}", "DEPENDENCIES=no")
+    assert done.returncode == 0, done.stderr
+    return top
+
+
+@pytest.mark.parametrize("name", ["oci-systemd-runtime", "oci-systemd"])
+def test_commands_are_executable_and_name_the_interpreter_itself(staged: Path, name: str) -> None:
+    command = staged / "usr/bin" / name
+    assert command.stat().st_mode & 0o777 == 0o755
+    assert f"exec {os.path.realpath(sys.executable)} " in command.read_text()
+
+
+def test_the_launcher_names_the_runtime_that_was_chosen(staged: Path) -> None:
+    assert RUNTIME in (staged / "usr/bin/oci-systemd-runtime").read_text()
+
+
+def test_no_placeholder_and_no_destdir_is_left_in_a_text(staged: Path) -> None:
+    for each in (each for each in staged.rglob("*") if each.is_file() and each.suffix != ".pyc"):
+        text = each.read_text()
+        assert str(staged) not in text, each
+        assert not any(f"@{name}@" in text for name in ("PYTHON", "LIB", "RUNTIME", "GREP", "BIN")), each
+
+
+def test_compiled_files_are_trusted_whatever_the_time_stamps_say(staged: Path) -> None:
+    compiled = list((staged / "usr/lib/oci-systemd").rglob("*.pyc"))
+    assert len(compiled) == len(list((staged / "usr/lib/oci-systemd").rglob("*.py")))
+    # PEP 552: the second word is 1 for a hash that is not checked against the source.
+    assert {each.read_bytes()[4:8] for each in compiled} == {b"\1\0\0\0"}
+    assert not any(str(staged).encode() in each.read_bytes() for each in compiled)
+
+
+def test_hook_and_settings_are_in_a_directory_of_our_own(staged: Path) -> None:
+    assert tree(staged / "usr/share") == [
+        "oci-systemd",
+        "oci-systemd/config.toml",
+        "oci-systemd/hooks.d",
+        "oci-systemd/hooks.d/oci-systemd.json",
+    ]
+    assert '"/usr/bin/oci-systemd"' in (staged / "usr/share/oci-systemd/hooks.d/oci-systemd.json").read_text()
+
+
+def test_uninstall_leaves_nothing_and_touches_nothing_else(tmp_path: Path) -> None:
+    other = tmp_path / "usr/bin/other"
+    other.parent.mkdir(parents=True)
+    other.touch()
+    where = ("PREFIX=/usr", f"DESTDIR={tmp_path}", f"RUNTIME={RUNTIME}", "DEPENDENCIES=no")
+    assert make("install", *where).returncode == 0
+    assert make("uninstall", *where).returncode == 0
+    assert tree(tmp_path) == ["usr", "usr/bin", "usr/bin/other"]
+
+
+def test_without_a_runtime_it_says_so_and_installs_nothing(tmp_path: Path) -> None:
+    done = make("install", f"DESTDIR={tmp_path}", "RUNTIME=")
+    assert done.returncode != 0
+    assert "no container runtime on PATH" in done.stderr
+    assert tree(tmp_path) == []
+
+
+def test_a_python_that_is_too_old_is_named(tmp_path: Path) -> None:
+    done = make("install", f"DESTDIR={tmp_path}", f"RUNTIME={RUNTIME}", "PYTHON=/bin/false")
+    assert done.returncode != 0
+    assert "'/bin/false' is no Python 3.11 or later" in done.stderr
+    assert tree(tmp_path) == []
+
+
+def test_the_command_line_runs_with_what_was_installed_beside_it(tmp_path: Path) -> None:
+    done = make("install", f"PREFIX={tmp_path}/here", "DESTDIR=", f"RUNTIME={RUNTIME}")
+    assert done.returncode == 0, done.stderr
+    said = subprocess.run([tmp_path / "here/bin/oci-systemd", "--version"], env={}, capture_output=True, text=True)
+    assert (said.returncode, said.stderr) == (0, "")
+    assert "oci-systemd" in said.stdout
+    assert make("uninstall", f"PREFIX={tmp_path}/here").returncode == 0
+    assert tree(tmp_path) == []

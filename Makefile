@@ -17,6 +17,8 @@ BIN   = $(PREFIX)/bin
 LIB   = $(PREFIX)/lib/oci-systemd
 SHARE = $(PREFIX)/share/oci-systemd
 TO    = $(DESTDIR)
+NEW   = $(TO)$(LIB).new
+OLD   = $(TO)$(LIB).old
 
 WRITE = sed -e 's|@PYTHON@|$(PY)|g' -e 's|@LIB@|$(LIB)|g' -e 's|@RUNTIME@|$(RUNTIME)|g' -e 's|@GREP@|$(GREP)|g' -e 's|@BIN@|$(BIN)|g'
 
@@ -49,25 +51,30 @@ lint: $(VENV)/dev
 bench: tools-bench $(VENV)/dev
 	$(VENV)/bin/python -m tests.bench --check --svg tests/bench/bench.svg
 
+# The new tree is made beside the old one and takes its place by renaming: an engine may call the wrapper at any moment.
 install: python
 	@test -n '$(RUNTIME)' || { echo "no container runtime on PATH: install runc or crun, or name one: make install RUNTIME=/path/to/runc" >&2; exit 1; }
-	rm -rf '$(TO)$(LIB)' '$(TO)$(SHARE)'
-	install -d '$(TO)$(BIN)' '$(TO)$(LIB)' '$(TO)$(SHARE)/hooks.d'
-	cp -R oci_systemd '$(TO)$(LIB)/'
-	find '$(TO)$(LIB)' -name __pycache__ -prune -exec rm -rf {} +
+	@case '$(PY)$(LIB)$(RUNTIME)$(GREP)' in *[!-+./0-9:=@A-Z_a-z]*) \
+	    echo "PREFIX, PYTHON and RUNTIME stand in a script: letters, digits and -+./:=@_ only" >&2; exit 1 ;; esac
+	rm -rf '$(NEW)' '$(TO)$(SHARE)'
+	install -d '$(TO)$(BIN)' '$(NEW)' '$(TO)$(SHARE)/hooks.d'
+	cp -R oci_systemd '$(NEW)/'
+	find '$(NEW)' -name __pycache__ -prune -exec rm -rf {} +
 ifneq ($(DEPENDENCIES),no)
 	@$(MAKE) --no-print-directory $(VENV)/bin/python
-	$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' >'$(TO)$(LIB)/requirements.txt'
-	$(VENV)/bin/python -m pip --python '$(PY)' install -qq --no-compile --target '$(TO)$(LIB)' -r '$(TO)$(LIB)/requirements.txt'
-	rm -rf '$(TO)$(LIB)/bin' '$(TO)$(LIB)/requirements.txt'
+	$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' >'$(NEW)/requirements.txt'
+	$(VENV)/bin/python -m pip --python '$(PY)' install -qq --no-compile --target '$(NEW)' -r '$(NEW)/requirements.txt'
+	rm -rf '$(NEW)/bin' '$(NEW)/requirements.txt'
 endif
-	$(PY) -m compileall -q --invalidation-mode unchecked-hash $(if $(TO),-s '$(TO)' -p /) '$(TO)$(LIB)'
-	$(PY) packaging/launcher/freeze.py '$(TO)$(LIB)'
-	for each in oci-systemd-runtime oci-systemd; do \
-	    $(WRITE) packaging/launcher/$$each.in >'$(TO)$(BIN)'/$$each && chmod 755 '$(TO)$(BIN)'/$$each || exit; done
+	$(PY) -m compileall -q --invalidation-mode unchecked-hash -s '$(NEW)' -p '$(LIB)' '$(NEW)'
+	$(PY) packaging/launcher/freeze.py '$(NEW)'
 	for each in $(wildcard hooks.d/*.json*); do $(WRITE) $$each >'$(TO)$(SHARE)/hooks.d'/$$(basename $$each .in) || exit; done
-	for each in $(wildcard packaging/config.toml); do install -m 644 $$each '$(TO)$(SHARE)/' || exit; done
-	chmod -R u=rwX,go=rX '$(TO)$(LIB)' '$(TO)$(SHARE)'
+	install -m 644 packaging/config.toml '$(TO)$(SHARE)/'
+	chmod -R u=rwX,go=rX '$(NEW)' '$(TO)$(SHARE)'
+	rm -rf '$(OLD)'; [ ! -e '$(TO)$(LIB)' ] || mv '$(TO)$(LIB)' '$(OLD)'; mv '$(NEW)' '$(TO)$(LIB)'; rm -rf '$(OLD)'
+	for each in oci-systemd-runtime oci-systemd; do \
+	    $(WRITE) packaging/launcher/$$each.in >'$(TO)$(BIN)'/.$$each && chmod 755 '$(TO)$(BIN)'/.$$each && \
+	    mv '$(TO)$(BIN)'/.$$each '$(TO)$(BIN)'/$$each || exit; done
 
 # What is the user's, /etc/oci-systemd, stays.
 uninstall:

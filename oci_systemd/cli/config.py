@@ -8,7 +8,7 @@ import os
 import click
 
 from oci_systemd.cli.given import chosen_file, config_option, set_option, with_set
-from oci_systemd.cli.output import out, safe, say, table
+from oci_systemd.cli.output import encoded, out, safe, say, table
 from oci_systemd.core.errors import SettingsError
 from oci_systemd.core.settings import TABLE, Settings
 from oci_systemd.host import settings_file
@@ -64,7 +64,5 @@ def _rows(settings: Settings) -> list[tuple[str, str]]:
 
 
 def _json(settings: Settings) -> bytes:
-    import orjson
-
     document = {name: {"value": settings.values[name], "origin": safe(settings.origins[name])} for name in TABLE}
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return encoded(document)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from oci_systemd.cli.given import Found, Given, container_options
-from oci_systemd.cli.output import heading, out, safe, table
+from oci_systemd.cli.output import encoded, heading, out, safe, table
 from oci_systemd.core.annotations import WANTED, key_for
 from oci_systemd.core.container import Mount
 from oci_systemd.core.errors import Problem, Refused, SettingsError
@@ -50,9 +50,9 @@ def explain(given: Given, path: str, as_json: bool) -> None:
     try:
         found = given.find(path)
     except (Refused, SettingsError) as problem:
-        out(_json(_refused_document(problem)) if as_json else _refused_text(problem))
+        out(encoded(_refused_document(problem)) if as_json else _refused_text(problem))
         click.get_current_context().exit(2)
-    out(_json(_document(found)) if as_json else _text(found))
+    out(encoded(_document(found)) if as_json else _text(found))
 
 
 def warnings(found: Found) -> list[str]:
@@ -113,18 +113,3 @@ def _slots(kind: type) -> Iterable[str]:
 
 def _value(value: object) -> object:
     return {name: getattr(value, name) for name in Mount.__slots__} if isinstance(value, Mount) else value
-
-
-def _json(document: dict[str, object]) -> bytes:
-    import orjson
-
-    return orjson.dumps(_encodable(document), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-
-
-def _encodable(value: object) -> object:
-    """`value` for JSON in UTF-8: half a surrogate pair, which a config.json may hold, becomes its escape."""
-    if isinstance(value, str):
-        return value.encode(errors="backslashreplace").decode()
-    if isinstance(value, (list, tuple)):
-        return [_encodable(item) for item in value]
-    return {key: _encodable(item) for key, item in value.items()} if isinstance(value, dict) else value

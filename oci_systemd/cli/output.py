@@ -118,3 +118,19 @@ class Progress:
     ) -> None:
         if self.shown:
             self.bar.__exit__(kind, error, trace)
+
+
+def encoded(document: object) -> bytes:
+    """`document` as indented JSON in UTF-8, for machines."""
+    import orjson
+
+    return orjson.dumps(_encodable(document), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _encodable(value: object) -> object:
+    """`value` for JSON in UTF-8: half a surrogate pair, which a config.json may hold, becomes its escape."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, (list, tuple)):
+        return [_encodable(item) for item in value]
+    return {key: _encodable(item) for key, item in value.items()} if isinstance(value, dict) else value

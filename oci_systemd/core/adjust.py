@@ -7,9 +7,9 @@ from oci_systemd.core.annotations import Annotations
 from oci_systemd.core.case import Case
 from oci_systemd.core.detect import INITS, Verdict, asks_for_cgroup, command, detect, looks_like_systemd
 from oci_systemd.core.edits import Edit
-from oci_systemd.core.errors import Refused
+from oci_systemd.core.errors import Refused, printable
 from oci_systemd.core.host import Host
-from oci_systemd.core.paths import clean
+from oci_systemd.core.paths import LOST, clean
 from oci_systemd.core.rules import CGROUP_PLACE, NEEDED, RULES, Kept, Warn, cgroup, is_cgroup, is_read_only
 
 TYPE_CHECKING = False
@@ -33,7 +33,8 @@ class Adjustment:
         self.verdict = verdict
         self.edits = [finding for finding in findings if isinstance(finding, Edit)]
         self.kept = [finding for finding in findings if isinstance(finding, Kept)]
-        self.warnings = [*verdict.warnings, *(str(finding) for finding in findings if isinstance(finding, Warn))]
+        warnings = (*verdict.warnings, *(finding for finding in findings if isinstance(finding, Warn)))
+        self.warnings = [printable(warning) for warning in warnings]
 
 
 class Questions:
@@ -116,7 +117,8 @@ def _forbidden_paths(case: Case) -> Iterator[str]:
     for path in case.tmpfs_paths():
         place = case.place_of(path)
         if not a.may_be_tmpfs(place):
-            yield f"{origin} names {a.quoted(path)}, which leads to {a.quoted(place)} in the image: no tmpfs may be mounted there"
+            where = "leads through too many links" if place == LOST else f"leads to {a.quoted(place)}"
+            yield f"{origin} names {a.quoted(path)}, which {where} in the image: no tmpfs may be mounted there"
 
 
 def _obstacle(case: Case) -> str:

@@ -6,7 +6,7 @@ mistake is gathered, and what becomes of the mistakes is the caller's to decide.
 
 from __future__ import annotations
 
-from oci_systemd.core.paths import clean, is_at_or_below
+from oci_systemd.core.paths import LOST, clean, is_at_or_below
 from oci_systemd.core.signals import ADJUSTED, STOP_SIGNAL, is_signal
 
 TYPE_CHECKING = False
@@ -85,7 +85,7 @@ def paths_error(paths: list[str]) -> str:
 
 def may_be_tmpfs(place: str) -> bool:
     """Whether a tmpfs may come to this place (cleaned, links followed as far as they are known)."""
-    return place != "/" and not any(is_at_or_below(place, forbidden) for forbidden in FORBIDDEN)
+    return place not in ("/", LOST) and not any(is_at_or_below(place, forbidden) for forbidden in FORBIDDEN)
 
 
 def key_for(container: Container, key: str) -> str:
@@ -107,8 +107,6 @@ class Annotations:
             value = container.annotations.get(name)
             if value is None:
                 continue
-            if key != TMPFS:
-                value = value.strip()
             expected = check(value)
             if expected:
                 self.mistakes[key] = f"annotation {name} is {quoted(value)}; it takes {expected}"

@@ -80,12 +80,15 @@ class Invocation:
 
     @property
     def config(self) -> str:
-        """The file that crun's --config names in place of config.json."""
-        return _last(self.options, ("config", "f")) or "config.json"
+        """The path of the config.json. crun's --config names another, from the working directory (create.c, run.c)."""
+        named = _last(self.options, ("config", "f"))
+        return named if named not in ("", "config.json") else f"{self.bundle}/config.json"
 
     @property
     def log(self) -> str:
-        return _last(self.globals, ("log",))
+        """The file of --log; "" where there is none, or crun's is no file (crun(1): file:, journald:, syslog:)."""
+        named = _last(self.globals, ("log",))
+        return "" if named.startswith(("journald:", "syslog:")) else named.removeprefix("file:")
 
     @property
     def log_format(self) -> str:

@@ -147,7 +147,7 @@ def _mount(entry: _Reader) -> Mount:
 
 
 class _Reader:
-    """One object of the spec, read by key and type. An absent member and `null` are the same (Go's encoding/json)."""
+    """One object of the spec, read by key and type. `null` is what is absent, or "" (Go's encoding/json)."""
 
     def __init__(self, value: Json, place: str) -> None:
         if not isinstance(value, dict):
@@ -188,6 +188,8 @@ class _Reader:
         return strings
 
     def _text(self, value: Json, key: str) -> str:
+        if value is None:
+            return ""
         if not isinstance(value, str):
             raise self._wrong(key, value, "a string")
         return value

@@ -77,7 +77,7 @@ def detect(container: Container, annotations: Annotations, settings: Settings, r
     program = command(container.args)
     looks = looks_like_systemd(program, settings)
     if not container.has_private("pid"):
-        return _without_pid_namespace(name, asked == "true", looks)
+        return _without_pid_namespace(name, asked == "true", looks, annotations)
     if asked == "true":
         return Verdict(True, f'annotation {name} is "true"', asked=True)
     if not looks:
@@ -89,10 +89,13 @@ def detect(container: Container, annotations: Annotations, settings: Settings, r
     return Verdict(True, looks)
 
 
-def _without_pid_namespace(name: str, asked: bool, looks: str) -> Verdict:
+def _without_pid_namespace(name: str, asked: bool, looks: str, annotations: Annotations) -> Verdict:
     reason = "it has no private PID namespace, so that systemd would not be PID 1"
     if asked:
-        raise Refused(f'annotation {name} is "true", but {reason}; give the pod or container its own PID namespace')
+        raise Refused(
+            f'annotation {name} is "true", but {reason}; give the pod or container its own PID namespace',
+            *annotations.mistakes.values(),
+        )
     return Verdict(False, reason, warnings=(f"{looks}, but {reason}",) if looks else ())
 
 

@@ -9,14 +9,14 @@ LONGEST = 4096  # characters of all sentences together: names in them may be as 
 
 
 class Problem(Exception):
-    """Something a person must read. `sentences` are complete; `str()` joins them on one bounded, printable line."""
+    """Something a person must read. `sentences` are complete and printable; `str()` joins them on one bounded line."""
 
     def __init__(self, *sentences: str) -> None:
-        super().__init__(*sentences)
-        self.sentences = sentences
+        self.sentences = tuple(printable(sentence) for sentence in sentences)
+        super().__init__(*self.sentences)
 
     def __str__(self) -> str:
-        return printable("; ".join(self.sentences)[:LONGEST])
+        return "; ".join(self.sentences)[:LONGEST]
 
 
 def printable(text: str) -> str:

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
+    from typing import Protocol
+
+    class Links(Protocol):
+        """Where `follow` asks for a link: a mapping, or a root file system itself."""
+
+        def get(self, place: str, /) -> str | None: ...
+
 
 MAX_LINKS = 255  # filepath-securejoin's own bound, which runc uses
 MAX_PARTS = 4096  # parts of all links together: an image may write `x/../` into each as often as it likes
+LOST = "?"  # no path: nothing lies at, above or below it
 
 # Where the root file system cannot be seen, this is how every distribution with systemd has it (systemd, tmpfiles.d/legacy.conf).
 USUAL_LINKS = {"/var/run": "/run", "/var/lock": "/run/lock"}
@@ -39,12 +47,11 @@ def is_at_or_below(path: str, parent: str) -> bool:
     return path == parent or path.startswith(parent if parent == "/" else parent + "/")
 
 
-def follow(path: str, links: Mapping[str, str], covered: Iterable[str] = ()) -> str:
-    """Where `path` leads through `links` (cleaned link path -> target), never following one at or below a `covered` place.
+def follow(path: str, links: Links, covered: Collection[str] = ()) -> str:
+    """Where `path` leads through `links` (place of a link -> target), never following one at or below a `covered` place.
 
-    A chain of more than MAX_LINKS, or MAX_PARTS, is left as it stands.
+    LOST after more than MAX_LINKS links, or MAX_PARTS parts of them: no place is known then.
     """
-    places = tuple(covered)
     todo = clean(path).split("/")[:0:-1]
     at, followed, parts = "/", 0, 0
     while todo:
@@ -56,27 +63,34 @@ def follow(path: str, links: Mapping[str, str], covered: Iterable[str] = ()) -> 
             continue
         at = at + part if at == "/" else at + "/" + part
         target = links.get(at)
-        if (
-            target is None
-            or followed == MAX_LINKS
-            or parts > MAX_PARTS
-            or any(is_at_or_below(at, place) for place in places)
-        ):
+        if target is None or (covered and _is_covered(at, covered)):
             continue
-        followed += 1
         at = "/" if target.startswith("/") else at[: at.rfind("/")] or "/"
         more = target.split("/")[::-1]
-        parts += len(more)
+        followed, parts = followed + 1, parts + len(more)
+        if followed > MAX_LINKS or parts > MAX_PARTS:
+            return LOST
         todo += more
     return at
+
+
+def _is_covered(path: str, places: Collection[str]) -> bool:
+    """Whether `path` is at or below one of `places`."""
+    while path not in places:
+        if path == "/":
+            return False
+        path = path[: path.rfind("/")] or "/"
+    return True
 
 
 def places(destinations: Sequence[str], links: Mapping[str, str]) -> list[str]:
     """The place of each destination, in the order of mounting."""
     linked = tuple(link + "/" for link in links)
     found: list[str] = []
+    covered: set[str] = set()
     for destination in destinations:
-        found.append(follow(destination, links, found) if (destination + "/").startswith(linked) else destination)
+        found.append(follow(destination, links, covered) if (destination + "/").startswith(linked) else destination)
+        covered.add(found[-1])
     return found
 
 

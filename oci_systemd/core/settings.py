@@ -152,8 +152,8 @@ def mistake(name: str, value: object) -> str:
 def _shown(value: object) -> str:
     try:
         return quoted(value) if isinstance(value, str) else ascii(value)[:80]
-    except ValueError:  # an integer beyond 4300 digits, which TOML may write in hexadecimal
-        return "a number of thousands of digits"
+    except (ValueError, RecursionError):  # an integer beyond 4300 digits, tables thousands deep: TOML can write both
+        return f"beyond measure ({type(value).__name__})"
 
 
 def flattened(document: Mapping[str, object]) -> dict[str, object]:

@@ -10,14 +10,16 @@ import posix
 
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.json_text import parse, patch
+from oci_systemd.host import process
 from oci_systemd.host.files import read_regular, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oci_systemd.core.json_text import Json
 
+NEW = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC | posix.O_NOFOLLOW
 LIMIT = 64 << 20  # bytes; the largest that engines write is a hundredth of it
-MARK = ".oci-systemd-"  # in a temporary file's name, before the ID of the process that writes it
+MARK = ".oci-systemd-"  # in a temporary file's name, before the PID and the start of the process that writes it
 
 
 class Config:
@@ -53,12 +55,10 @@ def decode(data: bytes, path: str, status: posix.stat_result | None = None) -> C
 
 def save(config: Config, text: str, *, durable: bool) -> None:
     """Put `text` in the place of the config.json, with its mode and owner; `durable` waits for the disk before the rename."""
-    folder, _, name = config.path.rpartition("/")
-    temporary = f"{folder}/.{name}{MARK}{posix.getpid()}" if folder else f".{name}{MARK}{posix.getpid()}"
+    folder, start = _beside(config.path)
+    temporary = f"{folder}{start}{posix.getpid()}-{process.start(posix.getpid())}"
     try:
-        fd = posix.open(
-            temporary, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC | posix.O_NOFOLLOW, 0o600
-        )
+        fd = posix.open(temporary, NEW, 0o600)
     except OSError as error:
         raise Problem(f"{config.path} cannot be written: {error.strerror}") from None
     try:
@@ -68,10 +68,23 @@ def save(config: Config, text: str, *, durable: bool) -> None:
             posix.close(fd)
         posix.rename(temporary, config.path)
     except OSError as error:
-        posix.unlink(temporary)
+        _remove(temporary)
         raise Problem(f"{config.path} cannot be written: {error.strerror}; it is as it was") from None
     if durable:
         _flush_folder(folder or ".")
+
+
+def _beside(path: str) -> tuple[str, str]:
+    """The folder of `path`, with its slash, and how the names of temporary files beside it begin."""
+    cut = path.rfind("/") + 1
+    return path[:cut], f".{path[cut:]}{MARK}"
+
+
+def _remove(path: str) -> None:
+    try:
+        posix.unlink(path)
+    except OSError:
+        return
 
 
 def _fill(fd: int, config: Config, data: bytes, *, durable: bool) -> None:
@@ -95,28 +108,19 @@ def _flush_folder(folder: str) -> None:
 
 def sweep(path: str) -> None:
     """Remove what calls that were killed left beside the config.json at `path`. What lives, or may, stays."""
-    folder, _, name = path.rpartition("/")
-    start = f".{name}{MARK}"
+    folder, start = _beside(path)
     try:
         names = posix.listdir(folder or ".")
     except OSError:
         return
-    for found in names:
-        if found.startswith(start) and not _lives(found.removeprefix(start)):
-            try:
-                posix.unlink(f"{folder or '.'}/{found}")
-            except OSError:
-                continue
+    for name in names:
+        if name.startswith(start) and not _may_live(name.removeprefix(start)):
+            _remove(folder + name)
 
 
-def _lives(digits: str) -> bool:
-    """Whether the process of this ID lives; true of what is no process ID, which no call of ours has written."""
-    if not (digits.isascii() and digits.isdigit() and int(digits[:10])):
+def _may_live(mark: str) -> bool:
+    """Whether the process that `mark` (PID-start) names is there; true of what no call of ours has written."""
+    pid, _, start = mark.partition("-")
+    if not (mark.isascii() and pid.isdigit() and start.isdigit() and len(pid) < 10):
         return True
-    try:
-        posix.kill(int(digits[:10]), 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return int(digits[:10]) != posix.getpid()
+    return process.start(int(pid)) == int(start)

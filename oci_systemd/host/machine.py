@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posix
+from errno import EINVAL
 
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.host import Host
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 APPARMOR = "/sys/module/apparmor/parameters/enabled"
 LIMIT = 16 << 20
 INIT_CONTEXT = b"system_u:system_r:container_init_t:s0"
-EINVAL = 22  # errno(3), on every architecture; the module costs an import
 
 
 def this_host(root: Root | None) -> Host:

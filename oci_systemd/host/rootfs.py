@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import posix
 from _stat import S_ISREG
+from errno import EMFILE, ENFILE, ENOMEM
 
+from oci_systemd.core.errors import Problem
 from oci_systemd.core.host import ABSENT, BLANK, CONTENT, ELF, Root
-from oci_systemd.core.paths import MAX_LINKS, MAX_PARTS, clean
+from oci_systemd.core.paths import LOST, follow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,86 +20,102 @@ if TYPE_CHECKING:
 
 PATH = posix.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC
 FOLDER = PATH | posix.O_DIRECTORY
+KEPT = 64  # descriptors at once: limits may be low
 HEAD = 64  # bytes: more than any machine-id file has
 
 
 def survey(root: str, paths: Iterable[str], files: Iterable[str]) -> Root | None:
-    """The links on the way to each of `paths` and `files`, and what each of `files` is. None where `root` is no directory."""
+    """The links on the way to each of `paths` and `files`, and what each of `files` is. None where `root` is no directory.
+
+    A Problem where there are no descriptors or no memory for it: what is not seen must not count as not there.
+    """
     try:
-        walk = _Walk(posix.open(root, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC))
+        live = _LiveLinks(posix.open(root, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC))
     except (OSError, ValueError):  # ValueError: a NUL, or a lone surrogate, which no file's name holds
         return None
     try:
         for path in paths:
-            walk.to(path)
-        return Root(walk.links, {place: walk.kind(place) for place in map(walk.to, files)})
+            follow(path, live)
+        return Root(live.links, {place: live.kind(place) for place in (follow(path, live) for path in files)})
+    except OSError as error:
+        raise Problem(f"the root file system {root!r} cannot be looked at: {error.strerror}") from None
     finally:
-        walk.close()
+        live.close()
 
 
-class _Walk:
-    """`folders`: a descriptor of each directory met, by its place; None where that place is no directory."""
+class _LiveLinks:
+    """The links of a root file system, read as they are asked for, for `follow` to walk.
+
+    `folders` are the places known to be directories; of some a descriptor is kept in `opened`, by which the next is reached.
+    """
 
     def __init__(self, root: int) -> None:
-        self.folders: dict[str, int | None] = {"/": root}
         self.links: dict[str, str] = {}
+        self.folders = {"/"}
+        self.opened = {"/": root}
+        self.asked: set[str] = set()
 
     def close(self) -> None:
-        for fd in self.folders.values():
-            if fd is not None:
+        for fd in self.opened.values():
+            posix.close(fd)
+
+    def get(self, place: str) -> str | None:
+        """The text of the link at `place`, whose parents are no links; None where there is no link."""
+        if place not in self.asked:
+            self.asked.add(place)
+            parent, _, name = place.rpartition("/")
+            if (parent or "/") in self.folders:
+                self._look(self._folder(parent or "/"), place, name)
+        return self.links.get(place)
+
+    def _look(self, parent: int, place: str, name: str) -> None:
+        try:
+            self.opened[place] = posix.open(name, FOLDER, dir_fd=parent)
+            self.folders.add(place)
+            return
+        except (OSError, ValueError) as error:
+            _raise_shortage(error)
+        try:
+            self.links[place] = posix.readlink(name, dir_fd=parent)
+        except (OSError, ValueError) as error:
+            _raise_shortage(error)
+
+    def _folder(self, place: str) -> int:
+        """A descriptor of the directory at `place`, by way of the nearest one that is kept."""
+        if len(self.opened) > KEPT:
+            for fd in [self.opened.pop(kept) for kept in list(self.opened) if kept != "/"]:
                 posix.close(fd)
-
-    def to(self, path: str) -> str:
-        """The place that `path` leads to; the links met are noted."""
-        todo = clean(path).split("/")[:0:-1]
-        at, followed, parts = "/", 0, 0
-        while todo:
-            part = todo.pop()
-            if part in ("", "."):
-                continue
-            parent = at
-            at = (at[: at.rfind("/")] or "/") if part == ".." else (at + part if at == "/" else f"{at}/{part}")
-            target = None if part == ".." else self._target(parent, at, part)
-            if target is not None and followed < MAX_LINKS and parts <= MAX_PARTS:
-                followed += 1
-                at = "/" if target.startswith("/") else parent
-                more = target.split("/")[::-1]
-                parts += len(more)
-                todo += more
-        return at
-
-    def _target(self, parent: str, place: str, name: str) -> str | None:
-        """The text of the link at `place`, None if it is none. A directory there is opened and kept."""
-        if place in self.links:
-            return self.links[place]
-        fd = self.folders.get(parent)
-        if place in self.folders or fd is None:
-            return None
-        try:
-            self.folders[place] = posix.open(name, FOLDER, dir_fd=fd)
-            return None
-        except (OSError, ValueError):
-            self.folders[place] = None
-        try:
-            self.links[place] = posix.readlink(name, dir_fd=fd)
-        except (OSError, ValueError):
-            return None
-        return self.links[place]
+        names = []
+        while place not in self.opened:
+            place, _, name = place.rpartition("/")
+            place = place or "/"
+            names.append(name)
+        fd = self.opened[place]
+        for name in reversed(names):
+            place = f"{place if place != '/' else ''}/{name}"
+            fd = self.opened[place] = posix.open(name, FOLDER, dir_fd=fd)
+        return fd
 
     def kind(self, place: str) -> str:
-        """What stands at `place`, which no link leads away from."""
+        """What stands at `place`, where `follow` has been."""
         parent, _, name = place.rpartition("/")
-        folder = self.folders.get(parent or "/")
-        if folder is None or not name:
+        if (parent or "/") not in self.folders or not name or place == LOST:
             return ABSENT
         try:
-            fd = posix.open(name, PATH, dir_fd=folder)
-        except (OSError, ValueError):
+            fd = posix.open(name, PATH, dir_fd=self._folder(parent or "/"))
+        except (OSError, ValueError) as error:
+            _raise_shortage(error)
             return ABSENT
         try:
             return _kind(_head(fd)) if S_ISREG(posix.fstat(fd).st_mode) else ABSENT
         finally:
             posix.close(fd)
+
+
+def _raise_shortage(error: Exception) -> None:
+    """Raise `error` where it speaks of this machine's means, not of the file."""
+    if isinstance(error, OSError) and error.errno in (EMFILE, ENFILE, ENOMEM):
+        raise error
 
 
 def _head(fd: int) -> bytes:

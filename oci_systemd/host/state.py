@@ -11,7 +11,7 @@ import time
 
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.signals import Status
-from oci_systemd.host.files import read_all
+from oci_systemd.host import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def comes_to_await(pid: int, signal: int, runtime: str) -> bool:
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            status = Status(_read(f"/proc/{pid}/status"))
+            status = Status(process.text(f"/proc/{pid}/status"))
         except OSError:
             return False
         if status.awaits(signal, runtime):
@@ -123,17 +123,10 @@ def comes_to_await(pid: int, signal: int, runtime: str) -> bool:
 
 
 def _age(pid: int) -> float:
-    """Seconds since the process `pid` started (proc(5), stat, field 22); infinite where that cannot be told."""
+    """Seconds since the process `pid` began; infinite where that cannot be told."""
+    began = process.start(pid)
     try:
-        ticks = int(_read(f"/proc/{pid}/stat").rpartition(")")[2].split()[19])
-        return float(_read("/proc/uptime").split()[0]) - ticks / posix.sysconf("SC_CLK_TCK")
+        uptime = float(process.text("/proc/uptime").split()[0])
     except (OSError, ValueError, IndexError):
         return float("inf")
-
-
-def _read(path: str) -> str:
-    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-    try:
-        return read_all(fd).decode(errors="surrogateescape")
-    finally:
-        posix.close(fd)
+    return float("inf") if began is None else uptime - began / posix.sysconf("SC_CLK_TCK")

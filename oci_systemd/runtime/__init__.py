@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posix
 import time
+from _stat import S_ISREG
 
 from oci_systemd.core import argv
 from oci_systemd.core.errors import Problem
@@ -100,7 +101,7 @@ def real_runtime(call: Call) -> str:
     """The path of the real runtime. A Problem where it is missing, or is this wrapper itself."""
     name = call.runtime
     path = name if "/" in name else _found(name, call.environ.get(b"PATH", USUAL_PATH))
-    if not path or not posix.access(path, posix.X_OK) or _same(path, "/"):
+    if not _is_program(path):
         raise Problem(f"the real runtime {name!r} is not there or not executable; {REMEDY}")
     if _same(path, call.launcher):
         raise Problem(f"the real runtime {name!r} is oci-systemd-runtime itself; {REMEDY}")
@@ -110,7 +111,14 @@ def real_runtime(call: Call) -> str:
 def _found(name: str, path: bytes) -> str:
     folders = path.decode(errors="surrogateescape").split(":")
     candidates = (f"{folder or '.'}/{name}" for folder in folders)
-    return next((candidate for candidate in candidates if posix.access(candidate, posix.X_OK)), "")
+    return next((candidate for candidate in candidates if _is_program(candidate)), "")
+
+
+def _is_program(path: str) -> bool:
+    try:
+        return S_ISREG(posix.stat(path).st_mode) and posix.access(path, posix.X_OK)
+    except (OSError, ValueError):
+        return False
 
 
 def _same(one: str, other: str) -> bool:

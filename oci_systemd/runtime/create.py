@@ -29,7 +29,7 @@ def prepare_bundle(call: Call, invocation: Invocation, started: float) -> None:
 
 
 def _adjust(invocation: Invocation, settings: Settings, started: float) -> None:
-    path = f"{invocation.bundle}/{invocation.config}" if invocation.config[0] != "/" else invocation.config
+    path = invocation.config
     bundle.sweep(path)
     try:
         config = bundle.load(path)

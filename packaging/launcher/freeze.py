@@ -48,10 +48,12 @@ def loaded(names: tuple[str, ...]) -> dict[str, tuple[bool, bytes]]:
     for name in names:
         importlib.import_module(name)
     ours = {name: Path(str(sys.modules[name].__file__)) for name in sys.modules if name.startswith(OURS)}
-    codes = {
-        name: compile(path.read_text(), str(path), "exec", dont_inherit=True, optimize=2) for name, path in ours.items()
-    }
-    return {name: (ours[name].name == "__init__.py", marshal.dumps(code)) for name, code in codes.items()}
+    return {name: (path.name == "__init__.py", code_of(path, name)) for name, path in ours.items()}
+
+
+def code_of(path: Path, name: str) -> bytes:
+    """The marshalled code of the module at `path`, without its docstrings, and named after the module, not where it lies now."""
+    return marshal.dumps(compile(path.read_text(), f"<frozen {name}>", "exec", dont_inherit=True, optimize=2))
 
 
 def main(folder: str) -> None:

@@ -25,6 +25,12 @@ CALLS = {
     "working directory": ("create ID", ("create", "ID", ".", "config.json", "", "text")),
     "empty bundle": ("create --bundle= ID", ("create", "ID", ".", "config.json", "", "text")),
     "crun's config": ("create -f other.json --bundle /b ID", ("create", "ID", "/b", "other.json", "", "text")),
+    "crun's usual config": (
+        "create --config config.json --bundle /b ID",
+        ("create", "ID", "/b", "config.json", "", "text"),
+    ),
+    "crun's log": ("--log=file:/l create ID", ("create", "ID", ".", "config.json", "/l", "text")),
+    "crun's journal": ("--log=journald:x create ID", ("create", "ID", ".", "config.json", "", "text")),
     "value is a command": (
         "--root create --log kill run -b run ID",
         ("run", "ID", "run", "config.json", "kill", "text"),
@@ -40,7 +46,9 @@ CALLS = {
 def test_create_and_run(line: str, expected: tuple[str, ...]) -> None:
     call = parse(line.split())
     assert call is not None
-    assert (call.command, call.id, call.bundle, call.config, call.log, call.log_format) == expected
+    path = f"{expected[2]}/config.json" if expected[3] == "config.json" else expected[3]
+    assert (call.command, call.id, call.bundle, call.config) == (*expected[:3], path)
+    assert (call.log, call.log_format) == expected[4:]
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,11 @@ def test_wrong_annotation_value_is_refused_and_names_the_three() -> None:
     assert all(word in said for word in ("'yes'", '"true"', '"false"', '"auto"'))
 
 
+@pytest.mark.parametrize("value", [" true", "true\n", "\u2003true", "True", ""])
+def test_nearly_right_annotation_value_is_wrong(value: str) -> None:
+    assert "it takes" in refused(container(annotations=annotated(wanted=value)))
+
+
 def test_every_wrong_annotation_is_told_at_once() -> None:
     said = refused(
         container(

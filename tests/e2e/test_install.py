@@ -44,7 +44,7 @@ def test_the_launcher_names_the_runtime_that_was_chosen(staged: Path) -> None:
 
 def test_no_placeholder_and_no_destdir_is_left_in_a_text(staged: Path) -> None:
     for each in (each for each in staged.rglob("*") if each.is_file() and each.suffix != ".pyc"):
-        text = each.read_text()
+        text = each.read_text(errors="replace")
         assert str(staged) not in text, each
         assert not any(f"@{name}@" in text for name in ("PYTHON", "LIB", "RUNTIME", "GREP", "BIN")), each
 

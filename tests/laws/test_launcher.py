@@ -27,9 +27,9 @@ LAUNCHER = Path(__file__).parents[2] / "packaging" / "launcher" / "oci-systemd-r
 @cache
 def pattern() -> str:
     """What the launcher looks for, as its shell has it."""
-    lines = [line for line in LAUNCHER.read_text().splitlines() if line.startswith("wanted=")]
+    lines = [line for line in LAUNCHER.read_text().splitlines() if line.startswith("osd_wanted=")]
     return subprocess.run(
-        ["sh", "-c", "\n".join([*lines, 'printf %s "$wanted"'])], capture_output=True, text=True, check=True
+        ["sh", "-c", "\n".join([*lines, 'printf %s "$osd_wanted"'])], capture_output=True, text=True, check=True
     ).stdout
 
 

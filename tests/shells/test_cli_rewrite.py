@@ -321,7 +321,7 @@ def test_the_same_path_twice_is_harmless(tmp_path: Path) -> None:
 def test_in_place_keeps_mode_and_sweeps_what_a_killed_call_left(tmp_path: Path) -> None:
     path = bundle(tmp_path)
     (path / "config.json").chmod(0o640)
-    (path / ".config.json.oci-systemd-4194305").write_text("half")  # beyond the kernel's PID_MAX_LIMIT
+    (path / ".config.json.oci-systemd-4194305-1").write_text("half")  # beyond the kernel's PID_MAX_LIMIT
     assert run("-i", path).exit_code == 0
     assert [found.name for found in path.iterdir()] == ["config.json"]
     assert (path / "config.json").stat().st_mode & 0o777 == 0o640

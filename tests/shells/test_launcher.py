@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.shells.conftest import spec
-from tests.shells.wrapper import ROOT, Wrapper
+from tests.shells.wrapper import ROOT, Wrapper, library
 
 THROUGH = {
     "state": "state ID",
@@ -221,8 +222,39 @@ def test_deleted_working_directory_does_no_harm(wrapper: Wrapper, words: list[st
     assert wrapper.words() == words
 
 
+@pytest.mark.parametrize("lost", ["@PYTHON@", "@LIB@", "frozen"])
+@pytest.mark.parametrize("words", [["kill", "ID", "TERM"], ["create", "--bundle", "@", "ID"]], ids=["kill", "create"])
+def test_stopping_and_what_is_not_ours_need_neither_python_nor_package(
+    tmp_path: Path, words: list[str], lost: str
+) -> None:
+    """As in the middle of an upgrade. A container that names systemd somewhere, and is not wanted, has Python asked."""
+    wrapper = Wrapper(tmp_path, python="/nowhere/python3") if lost == "@PYTHON@" else Wrapper(tmp_path)
+    if lost != "@PYTHON@":
+        package = tmp_path / "lib"
+        package.mkdir()
+        if lost == "frozen":
+            shutil.copytree(f"{library()}/oci_systemd", package / "oci_systemd")
+        wrapper.path.write_text(wrapper.path.read_text().replace(library(), str(package)))
+    folder = wrapper.bundle(spec("cat", "/run/systemd/x", "/usr/lib/systemd"))
+    words = [str(folder) if word == "@" else word for word in words]
+    result = wrapper.run(*words)
+    assert (result.returncode, result.stderr, wrapper.words()) == (7, "", words)
+
+
+def test_exported_variables_are_left_alone(wrapper: Wrapper) -> None:
+    names = "command config bundle runtime word wanted settings previous before unsure ignored stat lib call"
+    environ = dict.fromkeys(names.split(), "theirs") | {
+        "PATH": "/usr/bin:/bin",
+        "OCI_SYSTEMD_CONFIG": str(wrapper.settings),
+    }
+    for words in (["state", "ID"], ["create", "--bundle", wrapper.bundle(spec("/sbin/init")), "ID"], ["kill", "ID"]):
+        wrapper.run(*words, env=environ)
+        seen = dict(entry.split("=", 1) for entry in wrapper.seen()[".environ"].split("\0") if entry)
+        assert {name: value for name, value in seen.items() if name != "PWD"} == environ
+
+
 @pytest.mark.parametrize("command", ["state ID", "create ID", "kill ID TERM"])
-@pytest.mark.parametrize("runtime", ["/nowhere/runc", "no-such-runc", "/etc/passwd", "/tmp", "@SELF@", "@LINK@"])
+@pytest.mark.parametrize("runtime", ["/nowhere/runc", "no-such-runc", "etc", "/etc/passwd", "/tmp", "@SELF@", "@LINK@"])
 def test_missing_runtime_or_ourselves_is_said_with_the_remedy(
     wrapper: Wrapper, runtime: str, command: str, tmp_path: Path
 ) -> None:

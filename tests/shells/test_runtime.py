@@ -64,7 +64,7 @@ def test_second_create_changes_nothing(wrapper: Wrapper, systemd: dict[str, Any]
 def test_crun_s_config_names_the_file(wrapper: Wrapper, systemd: dict[str, Any]) -> None:
     folder = wrapper.bundle(spec("sleep"))
     (folder / "other.json").write_text(json.dumps(systemd))
-    wrapper.run("create", "--config", "other.json", "--bundle", folder, ID)
+    wrapper.run("create", "--config", folder / "other.json", "--bundle", folder, ID)
     assert "container_uuid" in (folder / "other.json").read_text()
     assert "container_uuid" not in (folder / "config.json").read_text()
 
@@ -113,6 +113,59 @@ def test_image_s_chains_of_links_cost_no_time(wrapper: Wrapper, systemd: dict[st
         (folder / "rootfs" / f"l{number}").symlink_to("x/../" * 800 + f"l{number + 1}")
     result = wrapper.run("create", "--bundle", folder, ID, timeout=10)
     assert result.returncode == 7
+
+
+def test_link_that_hides_behind_many_parts_is_no_way_to_a_forbidden_tmpfs(
+    wrapper: Wrapper, systemd: dict[str, Any]
+) -> None:
+    folder = wrapper.bundle({**systemd, "annotations": {f"{KEY}.tmpfs": "/run,/a/sys"}})
+    for name, following in ("ab", "bc", "cd", "de"):
+        (folder / "rootfs" / name).symlink_to("./" * 2040 + following)
+    (folder / "rootfs/e").symlink_to("/proc")
+    result, config = create(wrapper, folder)
+    assert (result.returncode, "no tmpfs may be mounted there" in result.stderr) == (1, True)
+    assert "tmpfs" not in json.loads(config.read_text())["mounts"][-1]["destination"]
+
+
+def test_few_descriptors_hide_no_link(wrapper: Wrapper, systemd: dict[str, Any]) -> None:
+    import resource
+
+    mounts = [{"destination": f"/d/{number}"} for number in range(300)]
+    annotations = {f"{KEY}.tmpfs": "/run,/yy/zz/sys"}
+    folder = wrapper.bundle({**systemd, "mounts": [*systemd["mounts"], *mounts], "annotations": annotations})
+    for number in range(300):
+        (folder / "rootfs/d" / str(number)).mkdir(parents=True)
+    (folder / "rootfs/yy").mkdir()
+    (folder / "rootfs/yy/zz").symlink_to("/proc")
+    few = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))}
+    result = wrapper.run("create", "--bundle", folder, ID, **few)
+    assert (result.returncode, "/proc/sys" in result.stderr) == (1, True)
+
+
+def test_root_file_system_that_cannot_be_looked_at_is_no_empty_one(wrapper: Wrapper, systemd: dict[str, Any]) -> None:
+    import resource
+
+    folder = wrapper.bundle({**systemd, "mounts": [*systemd["mounts"], {"destination": "/d" * 40}]})
+    (folder / "rootfs" / ("d/" * 40)).mkdir(parents=True)
+    few = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))}
+    result = wrapper.run("create", "--bundle", folder, ID, **few)
+    assert (result.returncode, "cannot be looked at" in result.stderr) == (1, True)
+
+
+def test_leftover_of_another_process_of_a_living_pid_is_swept(wrapper: Wrapper, systemd: dict[str, Any]) -> None:
+    folder = wrapper.bundle(systemd)
+    for mark in ("1-1", f"{os.getpid()}-1", "4194303-5"):
+        (folder / f".config.json.oci-systemd-{mark}").write_text("half")
+    (folder / ".config.json.oci-systemd-mine").write_text("a person's")
+    create(wrapper, folder)
+    assert sorted(os.listdir(folder)) == [".config.json.oci-systemd-mine", "config.json", "rootfs"]
+
+
+def test_crun_s_relative_config_lies_in_the_working_directory(wrapper: Wrapper, systemd: dict[str, Any]) -> None:
+    folder = wrapper.bundle(spec("sleep"))
+    (wrapper.folder / "my.json").write_text(json.dumps(systemd))
+    wrapper.run("create", "--config", "my.json", "--bundle", folder, ID, cwd=wrapper.folder)
+    assert "container_uuid" in (wrapper.folder / "my.json").read_text()
 
 
 # --- refusals ---
@@ -177,7 +230,7 @@ def test_broken_settings_fail_what_is_wanted_with_file_and_line(
     assert "line" in result.stderr
 
 
-@pytest.mark.parametrize("how", ["broken", "directory", "unreadable", "missing", "FIFO", "not UTF-8"])
+@pytest.mark.parametrize("how", ["broken", "deep", "directory", "unreadable", "missing", "FIFO", "not UTF-8"])
 def test_broken_settings_fail_nothing_else(wrapper: Wrapper, systemd: dict[str, Any], how: str) -> None:
     wrapper.settings.unlink()
     if how == "directory":
@@ -185,7 +238,14 @@ def test_broken_settings_fail_nothing_else(wrapper: Wrapper, systemd: dict[str, 
     elif how == "FIFO":
         os.mkfifo(wrapper.settings)
     elif how != "missing":
-        wrapper.settings.write_bytes({"broken": b"[x", "unreadable": b"", "not UTF-8": b"\xff"}[how])
+        wrapper.settings.write_bytes(
+            {
+                "broken": b"[x",
+                "deep": b"tmpfs.size" + b".a" * 3000 + b" = 1\n",
+                "unreadable": b"",
+                "not UTF-8": b"\xff",
+            }[how]
+        )
     # `systemd` among the words has Python look at it, and find it unwanted
     unwanted = spec("cat", "/run/systemd/x")
     if how == "unreadable":
@@ -227,7 +287,7 @@ PLACES: dict[str, dict[str, Any]] = {
     "args": {"process": {"args": "/sbin/init"}},
     "an arg": {"process": {"args": ["/sbin/init", 5]}},
     "env": {"process": {"args": ["/sbin/init"], "env": {"A": "b"}}},
-    "an env": {"process": {"args": ["/sbin/init"], "env": [None]}},
+    "an env": {"process": {"args": ["/sbin/init"], "env": [5]}},
     "user": {"process": {"args": ["/sbin/init"], "user": 0}},
     "uid": {"process": {"args": ["/sbin/init"], "user": {"uid": "0"}}},
     "label": {"process": {"args": ["/sbin/init"], "selinuxLabel": 1}},

@@ -11,11 +11,10 @@ import posix
 import time
 
 from oci_systemd.core.apply import apply
-from oci_systemd.core.container import from_spec
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.machine_id import HEX
 from oci_systemd.host import bundle, settings_file
-from oci_systemd.host.decide import decide, entry, refusal
+from oci_systemd.host.decide import container_of, decide, entry, refusal
 from oci_systemd.host.files import read_all, write_all
 from oci_systemd.host.log import Entry, write
 
@@ -52,7 +51,7 @@ def filtered(data: bytes, settings: Settings, started: float) -> bytes:
 
 def adjusted(data: bytes, settings: Settings, started: float) -> bytes:
     config = bundle.decode(data, "config.json on stdin")
-    container = from_spec(config.spec, container_id(config.spec))
+    container = container_of(config, container_id(config.spec))
     try:
         adjustment = decide(container, ".", settings)
     except Problem as problem:

@@ -7,6 +7,7 @@ that what a pod's author wrote is one string in one line, whatever it holds.
 
 from __future__ import annotations
 
+import posix
 import time
 
 from oci_systemd.core.json_text import line
@@ -86,6 +87,7 @@ def write(entry: Entry, settings: Settings) -> None:
 def _to_journal(text: str, priority: int) -> bool:
     """Send one entry in the journal's own protocol (systemd, JOURNAL_NATIVE_PROTOCOL). False where it did not take it."""
     try:
+        posix.stat(JOURNAL)  # where there is none, the import is spared
         import _socket  # the C half of socket
 
         peer = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK)

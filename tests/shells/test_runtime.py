@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -508,6 +510,39 @@ def test_log_that_cannot_be_written_changes_nothing(wrapper: Wrapper, systemd: d
     wrapper.configure(f'log.file = "{file.replace("@FIFO@", str(wrapper.folder / "fifo"))}"\n')
     result, config = create(wrapper, systemd)
     assert (result.returncode, result.stderr, "container_uuid" in config.read_text()) == (7, "", True)
+
+
+@pytest.fixture
+def journal() -> Iterator[socket.socket]:
+    """A journal's socket, where the wrapper looks for it."""
+    path = Path(library()) / "journal"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(path))
+        listener.settimeout(10)
+        yield listener
+    path.unlink()
+
+
+def test_journal_gets_the_line_where_there_is_one(
+    wrapper: Wrapper, systemd: dict[str, Any], journal: socket.socket
+) -> None:
+    log_to(wrapper)
+    create(wrapper, systemd)
+    fields = dict(line.split("=", 1) for line in journal.recv(1 << 20).decode().splitlines())
+    assert (fields["PRIORITY"], fields["SYSLOG_IDENTIFIER"], logged(wrapper)) == ("6", "oci-systemd", [])
+    assert json.loads(fields["MESSAGE"])["container_id"] == ID
+
+
+def test_journal_that_takes_nothing_is_not_waited_for(
+    wrapper: Wrapper, systemd: dict[str, Any], journal: socket.socket
+) -> None:
+    log_to(wrapper)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filler, contextlib.suppress(BlockingIOError):
+        filler.setblocking(False)
+        while True:
+            filler.sendto(b"x", journal.getsockname())
+    result, _ = create(wrapper, systemd)
+    assert (result.returncode, len(logged(wrapper))) == (7, 1)
 
 
 def test_line_is_python_json_logger_s(wrapper: Wrapper, systemd: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -377,6 +378,49 @@ def test_full_disk_fails_with_a_sentence_and_the_old_file(wrapper: Wrapper, syst
     assert (result.returncode, "cannot be written" in result.stderr) == (1, True)
     assert os.listdir(folder) == ["config.json", "rootfs"] or sorted(os.listdir(folder)) == ["config.json", "rootfs"]
     assert (folder / "config.json").read_bytes() == before
+
+
+@pytest.fixture
+def open_wrapper() -> Iterator[Wrapper]:
+    """A wrapper that everyone may call: its folder, its package and its interpreter, which may lie in root's home, are open."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        Path(library()).chmod(0o755)
+        yield Wrapper(Path(folder), python=os.path.realpath("/usr/bin/python3"))
+
+
+def as_nobody() -> None:
+    os.setgid(65534)
+    os.setuid(65534)
+
+
+@pytest.mark.engine
+def test_without_the_permission_to_write_it_is_said_and_nothing_lost(
+    open_wrapper: Wrapper, systemd: dict[str, Any]
+) -> None:
+    folder = open_wrapper.bundle(systemd)
+    before = (folder / "config.json").read_bytes()
+    result = open_wrapper.run("create", "--bundle", folder, ID, preexec_fn=as_nobody)
+    assert (result.returncode, "Permission denied" in result.stderr) == (1, True)
+    assert ((folder / "config.json").read_bytes(), sorted(os.listdir(folder))) == (before, ["config.json", "rootfs"])
+
+
+@pytest.mark.engine
+def test_unreadable_settings_fail_what_is_wanted_alone(open_wrapper: Wrapper, systemd: dict[str, Any]) -> None:
+    open_wrapper.settings.chmod(0)
+    open_wrapper.out.chmod(0o777)
+    unwanted = open_wrapper.bundle(spec("cat", "/usr/lib/systemd", "systemd"), "unwanted")
+    assert open_wrapper.run("create", "--bundle", unwanted, ID, preexec_fn=as_nobody).returncode == 7
+    result = open_wrapper.run("create", "--bundle", open_wrapper.bundle(systemd), ID, preexec_fn=as_nobody)
+    assert (result.returncode, f"{open_wrapper.settings} cannot be read" in result.stderr) == (1, True)
+
+
+def test_read_only_config_is_replaced(wrapper: Wrapper, systemd: dict[str, Any]) -> None:
+    folder = wrapper.bundle(systemd)
+    (folder / "config.json").chmod(0o444)
+    create(wrapper, folder)
+    assert "container_uuid" in (folder / "config.json").read_text()
+    assert (folder / "config.json").stat().st_mode & 0o777 == 0o444
 
 
 @pytest.mark.engine

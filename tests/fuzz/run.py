@@ -30,6 +30,7 @@ def run(check: Callable[[bytes], None], seeds: Iterable[bytes], words: Iterable[
     if options.replay:
         check(options.replay.read_bytes())
         return
+    options.findings.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder, "corpus")
         corpus.mkdir()

@@ -252,7 +252,7 @@ def specs(draw: DrawFn) -> dict[str, Any]:
     if draw(st.booleans()):
         spec["annotations"] = {**(spec.get("annotations") or {}), **draw(own_annotations())}
     _change_mounts(draw, spec)
-    return spec
+    return copy.deepcopy(spec)  # what was drawn may be a table's own value, which nobody may change
 
 
 def _change_mounts(draw: DrawFn, spec: dict[str, Any]) -> None:
@@ -280,7 +280,7 @@ def broken_specs(draw: DrawFn) -> Any:
     """A spec with anything at all in some places."""
     spec: Any = draw(specs())
     for _ in range(draw(st.integers(1, 3))):
-        spec = _with_anything(draw, spec)
+        spec = _with_anything(draw, copy.deepcopy(spec))
     return spec
 
 

@@ -45,7 +45,7 @@ def own_value(spec: Any, key: str) -> str | None:
     name = next((name for name in names if name), None)
     value = annotations.get(f"{key}/{name}") if name else None
     value = annotations.get(key) if value is None else value
-    return None if value is None else str(value).strip()
+    return None if value is None else str(value)
 
 
 @given(broken_specs() | json_values, worlds)

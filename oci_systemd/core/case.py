@@ -81,13 +81,14 @@ class Case:
         return after, next(hidden, len(found))
 
     def tmpfs_paths(self) -> list[str]:
-        """The paths that are to have a tmpfs, cleaned, each once: the annotation's, else the setting's."""
+        """The paths that are to have a tmpfs, the annotation's, else the setting's: cleaned, each once, and what lies above
+        others first, since a tmpfs hides the image's links below it."""
         named = self.annotations.values.get(TMPFS)
         paths = self.settings.list("tmpfs.paths") if named is None else split_paths(named)
         cleaned = [clean(path) for path in paths]
         if self.host.root is None and "/run/lock" in cleaned and "/var/run" in {*self._destinations(), *cleaned}:
             cleaned.append("/var/run/lock")  # where /var/run is a link, that mount lies on /run and hides /run/lock
-        return list(dict.fromkeys(cleaned))
+        return sorted(set(cleaned))
 
     def pod_uid(self) -> str:
         """The first of the pod's UIDs that is one, "" if none is."""

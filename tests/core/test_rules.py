@@ -205,8 +205,15 @@ def test_tmpfs_options(values: dict[str, object], path: str, options: str) -> No
 def test_annotation_lists_the_tmpfs_in_place_of_the_setting() -> None:
     given = container(annotations=annotated(tmpfs=" /run , /data/tmp,/run/,/data"))
     added = [(edit.mount.destination, edit.mount.options[-1]) for edit in of_kind(adjusted(given), AddMount)]
-    assert added == [("/run", "mode=755"), ("/data/tmp", "mode=1777"), ("/data", "mode=755")]
-    assert destinations(given, adjusted(given))[-2:] == ["/data", "/data/tmp"]
+    assert added == [("/data", "mode=755"), ("/data/tmp", "mode=1777"), ("/run", "mode=755")]
+    assert destinations(given, adjusted(given))[-3:] == ["/data", "/data/tmp", "/run"]
+
+
+def test_tmpfs_above_another_is_placed_first() -> None:
+    """The link at /var/log/journal is hidden by the tmpfs on /var, so that the mount there lies below the one on /var/log."""
+    given = container(mounts=(bind("/var/log/journal"),), annotations=annotated(tmpfs="/var/log,/var"))
+    adjustment = adjusted(given, root=Root({"/var/log/journal": "../run"}, {}))
+    assert destinations(given, adjustment)[-3:] == ["/var", "/var/log", "/var/log/journal"]
 
 
 def test_annotation_none_mounts_nothing_and_what_systemd_misses_is_reported() -> None:

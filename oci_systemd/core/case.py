@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from oci_systemd.core.host import Host
     from oci_systemd.core.settings import Settings
 
+# Where /var/run is a link, a mount there lies on /run and hides /run/lock; where the link cannot be seen, a tmpfs directly
+# after that mount serves both.
+TWIN = "/var/run/lock"
+
 
 class Case:
     """`mounts` starts as the container's own and grows with each mount that a rule adds; all else stays as it is.
@@ -69,6 +73,8 @@ class Case:
     def position_for(self, path: str) -> int:
         """Where a mount at `path` belongs: after the last one at any of its parents, else before the first one that it would
         hide, else last. Never where it would hide one should the usual links not be there."""
+        if path == TWIN and self.host.root is None and "/var/run" in self._destinations():
+            return len(self.mounts) - self._destinations()[::-1].index("/var/run")
         after, before = self._room(path, self.placing)
         return min(after or before, self._room(path, self.presence)[1])
 
@@ -87,7 +93,7 @@ class Case:
         paths = self.settings.list("tmpfs.paths") if named is None else split_paths(named)
         cleaned = [clean(path) for path in paths]
         if self.host.root is None and "/run/lock" in cleaned and "/var/run" in {*self._destinations(), *cleaned}:
-            cleaned.append("/var/run/lock")  # where /var/run is a link, that mount lies on /run and hides /run/lock
+            cleaned.append(TWIN)
         return sorted(set(cleaned))
 
     def pod_uid(self) -> str:

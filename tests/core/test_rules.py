@@ -209,6 +209,12 @@ def test_annotation_lists_the_tmpfs_in_place_of_the_setting() -> None:
     assert destinations(given, adjusted(given))[-3:] == ["/data", "/data/tmp", "/run"]
 
 
+def test_twin_of_run_lock_follows_the_mount_at_var_run_whatever_comes_later() -> None:
+    given = container(mounts=(bind("/run/lock"), bind("/var/run"), bind("/var")))
+    order = destinations(given, adjusted(given, root=None))
+    assert order[order.index("/var/run") + 1] == "/var/run/lock"
+
+
 def test_tmpfs_above_another_is_placed_first() -> None:
     """The link at /var/log/journal is hidden by the tmpfs on /var, so that the mount there lies below the one on /var/log."""
     given = container(mounts=(bind("/var/log/journal"),), annotations=annotated(tmpfs="/var/log,/var"))

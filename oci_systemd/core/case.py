@@ -54,12 +54,22 @@ class Case:
         return [mount.destination for mount in self.mounts]
 
     def mounted_at(self, path: str) -> int | None:
-        """The index of the visible mount at `path`, None if there is none."""
+        """The index of the visible mount at `path`, None if there is none. The twin counts wherever it follows its mount."""
+        twin = self._place_of_twin(path)
+        if twin is not None:
+            later = self._destinations()[twin:]
+            return twin + later.index(path) if path in later else None
         found = self._places(self.presence)
         target = follow(path, self.presence, found)
         return next(
             (index for index in reversed(range(len(found))) if found[index] == target and visible(index, found)), None
         )
+
+    def _place_of_twin(self, path: str) -> int | None:
+        """Directly after the last mount at /var/run, for TWIN where the root file system cannot be seen; else None."""
+        if path != TWIN or self.host.root is not None or "/var/run" not in self._destinations():
+            return None
+        return len(self.mounts) - self._destinations()[::-1].index("/var/run")
 
     def covers(self, path: str) -> bool:
         """Whether a mount hides what the image has at `path`."""
@@ -73,8 +83,9 @@ class Case:
     def position_for(self, path: str) -> int:
         """Where a mount at `path` belongs: after the last one at any of its parents, else before the first one that it would
         hide, else last. Never where it would hide one should the usual links not be there."""
-        if path == TWIN and self.host.root is None and "/var/run" in self._destinations():
-            return len(self.mounts) - self._destinations()[::-1].index("/var/run")
+        twin = self._place_of_twin(path)
+        if twin is not None:
+            return twin
         after, before = self._room(path, self.placing)
         return min(after or before, self._room(path, self.presence)[1])
 

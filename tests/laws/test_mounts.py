@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from oci_systemd.core.adjust import adjust
 from oci_systemd.core.annotations import Annotations
 from oci_systemd.core.apply import apply
-from oci_systemd.core.case import Case
+from oci_systemd.core.case import TWIN, Case
 from oci_systemd.core.container import from_spec
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.settings import PATHS
@@ -86,6 +86,8 @@ def test_a_process_finds_a_mount_at_every_path_that_is_to_have_one(spec: Any, wo
     for links in layouts(world):
         tree = mounted(links, destinations(new))
         for path in paths:
+            if path == TWIN and world.links is None:
+                continue  # it serves /run/lock where /var/run is a link, and nothing where it is none
             if path in PATHS or links is not USUAL or world.links is not None:
                 assert tree.mount_at(path) is not None
 

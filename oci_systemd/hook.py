@@ -51,7 +51,9 @@ def filtered(data: bytes, settings: Settings, started: float) -> bytes:
 
 def adjusted(data: bytes, settings: Settings, started: float) -> bytes:
     config = bundle.decode(data, "config.json on stdin")
-    container = container_of(config, container_id(config.spec))
+    # podman names no cgroup where it has the runtime make none (--cgroups=disabled).
+    own_cgroup = bool(_cgroup_path(config.spec))
+    container = container_of(config, container_id(config.spec), own_cgroup=own_cgroup)
     try:
         adjustment = decide(container, ".", settings)
     except Problem as problem:

@@ -67,7 +67,7 @@ class Commands(click.Group):
 
 
 def _usage(error: click.UsageError) -> str:
-    message = error.format_message().rstrip(".")
+    message = " ".join(error.format_message().split()).rstrip(".")
     where = error.ctx.command_path if error.ctx else PROGRAM
     help = "" if message.endswith("?") else f"; {where} --help tells what there is"
     return message[:1].lower() + message[1:].replace(". Did you", "; did you") + help

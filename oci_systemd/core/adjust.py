@@ -134,6 +134,10 @@ def _obstacle(case: Case) -> str:
         return f"its mount at {CGROUP_PLACE} is a read-only {kind} mount of the host's, never made writable; remove it"
     if not case.container.has_private("cgroup"):
         return "it has no private cgroup namespace, so that a writable mount would be the host's cgroup tree; give it its own"
+    if not case.container.own_cgroup:
+        return (
+            "it gets no cgroup of its own, so that a writable mount would be its starter's; do not disable its cgroups"
+        )
     if not case.host.cgroup_v2:
         return f"the host's {CGROUP_PLACE} is not cgroup v2; boot the host with systemd.unified_cgroup_hierarchy=1"
     if case.settings.flag("cgroup.require_nsdelegate") and not case.host.nsdelegate:

@@ -43,7 +43,8 @@ def _signal(value: str) -> str:
 
 
 def _paths(value: str) -> str:
-    return paths_error(split_paths(value))
+    error = paths_error(split_paths(value))
+    return error and f'{error}; or "none"'
 
 
 def _selinux_type(value: str) -> str:
@@ -80,7 +81,7 @@ def paths_error(paths: list[str]) -> str:
         for path in paths
     ):
         return ""
-    return f'absolute paths, or "none"; not /, nor anything at or below {", ".join(FORBIDDEN)}'
+    return f"absolute paths; not /, nor anything at or below {', '.join(FORBIDDEN)}"
 
 
 def may_be_tmpfs(place: str) -> bool:

@@ -85,6 +85,11 @@ class Invocation:
         return named if named not in ("", "config.json") else f"{self.bundle}/config.json"
 
     @property
+    def own_cgroup(self) -> bool:
+        """Whether the runtime makes a cgroup for the container (crun(1), --cgroup-manager)."""
+        return _last(self.globals, ("cgroup-manager",)) != "disabled"
+
+    @property
     def log(self) -> str:
         """The file of --log; "" where there is none, or crun's is no file (crun(1): file:, journald:, syslog:)."""
         named = _last(self.globals, ("log",))

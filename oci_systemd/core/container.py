@@ -47,6 +47,8 @@ class Container:
     """What the core knows of one container. Everything is a plain value; nothing is changed after construction.
 
     `root_path` is the root file system as the spec names it: absolute, or relative to the bundle; "" where it names none.
+    `own_cgroup` is false where the runtime was told to make none (podman --cgroups=disabled): a private cgroup namespace then
+    begins at the cgroup of whoever starts it, which may be the host's root.
     """
 
     __slots__ = (
@@ -59,6 +61,7 @@ class Container:
         "mounts",
         "name",
         "namespaces",
+        "own_cgroup",
         "pod_uid",
         "readonly_root",
         "root_path",
@@ -78,6 +81,7 @@ class Container:
         mounts: Sequence[Mount] = (),
         annotations: Mapping[str, str] | None = None,
         namespaces: Mapping[str, str] | None = None,
+        own_cgroup: bool = True,
         uid: int = 0,
         root_path: str = "",
         readonly_root: bool = False,
@@ -94,6 +98,7 @@ class Container:
         self.env = tuple(env)
         self.mounts = tuple(mounts)
         self.namespaces = namespaces or {}
+        self.own_cgroup = own_cgroup
         self.uid = uid
         self.root_path = root_path
         self.readonly_root = readonly_root
@@ -120,7 +125,7 @@ class Container:
         return self.namespaces.get(namespace) == ""
 
 
-def from_spec(spec: Json, id: str = "") -> Container:
+def from_spec(spec: Json, id: str = "", *, own_cgroup: bool = True) -> Container:
     """The Container that an OCI spec (the value of a config.json) describes; `id` is the runtime's argument, "" if unknown."""
     root = _Reader(spec, "")
     process, linux = root.object("process"), root.object("linux")
@@ -132,6 +137,7 @@ def from_spec(spec: Json, id: str = "") -> Container:
         mounts=[_mount(entry) for entry in root.objects("mounts")],
         annotations=root.string_map("annotations"),
         namespaces={entry.string("type"): entry.string("path") for entry in namespaces},
+        own_cgroup=own_cgroup,
         uid=process.object("user").integer("uid"),
         root_path=root.object("root").string("path"),
         readonly_root=root.object("root").boolean("readonly"),

@@ -79,7 +79,8 @@ def cgroup(case: Case) -> Iterator[Finding]:
         )
     else:
         yield Kept(f"mount at {CGROUP_PLACE}", "it is a bind mount" if mount.is_bind else "it is writable already")
-    if is_cgroup(mount) and case.container.has_private("cgroup") and case.host.cgroup_v2:
+    own = case.container.own_cgroup and case.container.has_private("cgroup")
+    if is_cgroup(mount) and own and case.host.cgroup_v2:
         yield from _cgroup_limit(case)
 
 

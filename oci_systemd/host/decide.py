@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from oci_systemd.host.bundle import Config
 
 
-def container_of(config: Config, id: str) -> Container:
+def container_of(config: Config, id: str, *, own_cgroup: bool = True) -> Container:
     """The container that a config.json describes; a SpecError that names the file where it holds a wrong type."""
     try:
-        return from_spec(config.spec, id)
+        return from_spec(config.spec, id, own_cgroup=own_cgroup)
     except SpecError as error:
         raise SpecError(f"{config.path} cannot be used: {error}") from None
 

@@ -33,7 +33,7 @@ def _adjust(invocation: Invocation, settings: Settings, started: float) -> None:
     bundle.sweep(path)
     try:
         config = bundle.load(path)
-        container = container_of(config, invocation.id)
+        container = container_of(config, invocation.id, own_cgroup=invocation.own_cgroup)
     except Problem as problem:  # the real runtime's to report
         write(Entry("warning", "left alone", None, str(problem), milliseconds=_since(started)), settings)
         return

@@ -62,6 +62,15 @@ def test_call_that_is_not_ours(line: str) -> None:
     assert parse(line.split()) is None
 
 
+@pytest.mark.parametrize(
+    ("globals", "own"), [("", True), ("--cgroup-manager=disabled", False), ("--cgroup-manager cgroupfs", True)]
+)
+def test_runtime_may_be_told_to_make_no_cgroup(globals: str, own: bool) -> None:
+    call = parse([*globals.split(), "create", "ID"])
+    assert call is not None
+    assert call.own_cgroup is own
+
+
 KILLS = {
     "kill ID 15": (("15",), ["kill", "ID", "37"]),
     "kill ID": ((), ["kill", "ID", "37"]),

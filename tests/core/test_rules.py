@@ -63,6 +63,7 @@ OBSTACLES: dict[str, tuple[dict[str, object], dict[str, bool], str]] = {
         {},
         "private cgroup namespace",
     ),
+    "no cgroup of its own": ({"own_cgroup": False}, {}, "no cgroup of its own"),
     "no mount": ({"cgroup": None}, {}, "no mount at /sys/fs/cgroup"),
     "read-only bind": ({"cgroup": bind("/sys/fs/cgroup", "ro")}, {}, "read-only bind mount"),
     "read-only bind in disguise": (

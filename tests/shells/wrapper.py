@@ -42,6 +42,8 @@ def library() -> str:
     shutil.copytree(ROOT / "oci_systemd", Path(folder) / "oci_systemd", ignore=shutil.ignore_patterns("__pycache__"))
     log = Path(folder) / "oci_systemd" / "host" / "log.py"  # the machine's own journal hears nothing of a test
     log.write_text(log.read_text().replace("/run/systemd/journal/socket", f"{folder}/journal"))
+    settings = Path(folder) / "oci_systemd" / "core" / "settings.py"  # nor does its log
+    settings.write_text(settings.read_text().replace("/var/log/oci-systemd.log", f"{folder}/log"))
     subprocess.run([PYTHON, "-m", "compileall", "-q", "--invalidation-mode=unchecked-hash", folder], check=True)
     subprocess.run([PYTHON, ROOT / "packaging" / "launcher" / "freeze.py", folder], check=True)
     return folder

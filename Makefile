@@ -53,11 +53,14 @@ bench: tools-bench $(VENV)/dev
 
 # The new tree is made beside the old one and takes its place by renaming: an engine may call the wrapper at any moment.
 install: python
+	@[ -n '$(TO)' ] || [ -z '$(RUNTIME)' ] || [ -x '$(RUNTIME)' ] || { echo "RUNTIME='$(RUNTIME)' is not there or not executable" >&2; exit 1; }
 	@test -n '$(RUNTIME)' || { echo "no container runtime on PATH: install runc or crun, or name one: make install RUNTIME=/path/to/runc" >&2; exit 1; }
 	@case '$(PY)$(LIB)$(RUNTIME)$(GREP)' in *[!-+./0-9:=@A-Z_a-z]*) \
 	    echo "PREFIX, PYTHON and RUNTIME stand in a script: letters, digits and -+./:=@_ only" >&2; exit 1 ;; esac
 	rm -rf '$(NEW)' '$(TO)$(SHARE)'
-	install -d '$(TO)$(BIN)' '$(NEW)' '$(TO)$(SHARE)/hooks.d'
+	@made=$$(cat '$(TO)$(LIB)/made' 2>/dev/null; for each in '$(BIN)' '$(PREFIX)/lib' '$(PREFIX)/share'; do \
+	    while [ ! -d "$(TO)$$each" ] && [ "$$each" != / ]; do echo "$$each"; each=$$(dirname "$$each"); done; done); \
+	install -d '$(TO)$(BIN)' '$(NEW)' '$(TO)$(SHARE)/hooks.d'; echo "$$made" >'$(NEW)/made'
 	cp -R oci_systemd '$(NEW)/'
 	find '$(NEW)' -name __pycache__ -prune -exec rm -rf {} +
 ifneq ($(DEPENDENCIES),no)
@@ -75,13 +78,13 @@ endif
 	for each in oci-systemd-runtime oci-systemd; do \
 	    $(WRITE) packaging/launcher/$$each.in >'$(TO)$(BIN)'/.$$each && chmod 755 '$(TO)$(BIN)'/.$$each && \
 	    mv '$(TO)$(BIN)'/.$$each '$(TO)$(BIN)'/$$each || exit; done
+	@echo 'installed $(BIN)/oci-systemd-runtime in front of $(RUNTIME); next, name it in your engine (README, "Install")'
 
 # What is the user's, /etc/oci-systemd, stays.
 uninstall:
-	rm -rf '$(TO)$(LIB)' '$(TO)$(SHARE)'
-	rm -f '$(TO)$(BIN)/oci-systemd-runtime' '$(TO)$(BIN)/oci-systemd'
-	@case '$(TO)$(PREFIX)' in /usr | /usr/local) ;; *) \
-	    for each in bin lib share; do rmdir -p --ignore-fail-on-non-empty '$(TO)$(PREFIX)'/$$each 2>/dev/null || :; done ;; esac
+	@made=$$(sort -ru '$(TO)$(LIB)/made' 2>/dev/null); set -x; rm -rf '$(TO)$(LIB)' '$(TO)$(SHARE)'; \
+	rm -f '$(TO)$(BIN)/oci-systemd-runtime' '$(TO)$(BIN)/oci-systemd'; set +x; \
+	for each in $$made; do rmdir "$(TO)$$each" 2>/dev/null || :; done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .hypothesis

@@ -77,6 +77,22 @@ def test_uninstall_leaves_nothing_and_touches_nothing_else(tmp_path: Path) -> No
     assert tree(tmp_path) == ["usr", "usr/bin", "usr/bin/other"]
 
 
+def test_uninstall_keeps_the_directories_that_were_there(tmp_path: Path) -> None:
+    (tmp_path / "root/opt/bin").mkdir(parents=True)
+    where = ("PREFIX=/opt", f"DESTDIR={tmp_path}/root", f"RUNTIME={RUNTIME}", "DEPENDENCIES=no")
+    assert make("install", *where).returncode == 0
+    assert make("install", *where).returncode == 0
+    assert make("uninstall", *where).returncode == 0
+    assert tree(tmp_path) == ["root", "root/opt", "root/opt/bin"]
+
+
+def test_without_its_dependencies_the_command_line_says_so(tmp_path: Path) -> None:
+    where = (f"PREFIX={tmp_path}/p", "DEPENDENCIES=no")
+    assert make("install", *where, "RUNTIME=/bin/true").returncode == 0
+    done = subprocess.run([tmp_path / "p/bin/oci-systemd", "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n"), "needs click" in done.stderr) == (1, 1, True)
+
+
 def test_without_a_runtime_it_says_so_and_installs_nothing(tmp_path: Path) -> None:
     done = make("install", f"DESTDIR={tmp_path}", "RUNTIME=")
     assert done.returncode != 0
@@ -92,7 +108,7 @@ def test_a_python_that_is_too_old_is_named(tmp_path: Path) -> None:
 
 
 def test_the_command_line_runs_with_what_was_installed_beside_it(tmp_path: Path) -> None:
-    done = make("install", f"PREFIX={tmp_path}/here", "DESTDIR=", f"RUNTIME={RUNTIME}")
+    done = make("install", f"PREFIX={tmp_path}/here", "DESTDIR=", "RUNTIME=/bin/true")
     assert done.returncode == 0, done.stderr
     said = subprocess.run([tmp_path / "here/bin/oci-systemd", "--version"], env={}, capture_output=True, text=True)
     assert (said.returncode, said.stderr) == (0, "")

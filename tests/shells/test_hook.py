@@ -235,6 +235,6 @@ def launcher(tmp_path: Path) -> str:
 )
 def test_the_launcher_goes_past_the_command_line_for_a_bare_hook(words: list[str], entry: str, launcher: str) -> None:
     said = subprocess.run([launcher, *words], capture_output=True, text=True, env={}, check=True).stdout
-    assert f"from oci_systemd.{entry} import main\nmain()\n" in said
+    assert f"from oci_systemd.{entry} import main\n" in said
     assert 'sys.path.insert(0, "/lib/x")' in said
     assert said.endswith("".join(f"{word}\n" for word in words))

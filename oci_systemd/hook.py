@@ -10,13 +10,12 @@ from __future__ import annotations
 import posix
 import time
 
-from oci_systemd.core.apply import apply
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.machine_id import HEX
 from oci_systemd.host import bundle, settings_file
-from oci_systemd.host.decide import container_of, decide, entry, refusal
+from oci_systemd.host.decide import carry_out, container_of, fault
 from oci_systemd.host.files import read_all, write_all
-from oci_systemd.host.log import Entry, write
+from oci_systemd.host.log import write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,8 +43,8 @@ def filtered(data: bytes, settings: Settings, started: float) -> bytes:
         return adjusted(data, settings, started)
     except Problem:
         raise
-    except Exception as error:  # a fault of ours is nobody's fate
-        write(Entry("error", "left alone", None, f"a fault in oci-systemd: {error!r}"), settings)
+    except Exception as error:
+        write(fault(error), settings)
         return data
 
 
@@ -54,16 +53,9 @@ def adjusted(data: bytes, settings: Settings, started: float) -> bytes:
     # podman names no cgroup where it has the runtime make none (--cgroups=disabled).
     own_cgroup = bool(_cgroup_path(config.spec))
     container = container_of(config, container_id(config.spec), own_cgroup=own_cgroup)
-    try:
-        adjustment = decide(container, ".", settings)
-    except Problem as problem:
-        write(refusal(container, problem, _since(started)), settings)
-        raise
-    new = data
-    if adjustment.edits and isinstance(config.spec, dict):
-        new = config.patched(apply(config.spec, adjustment.edits)).encode()
-    write(entry(container, adjustment, _since(started)), settings)
-    return new
+    new: list[str] = []
+    carry_out(config, container, ".", settings, started, new.append)
+    return new[0].encode() if new else data
 
 
 def container_id(spec: Json) -> str:
@@ -89,10 +81,6 @@ def _cgroup_path(spec: Json) -> str:
     linux = spec.get("linux") if isinstance(spec, dict) else None
     path = linux.get("cgroupsPath") if isinstance(linux, dict) else None
     return path if isinstance(path, str) else ""
-
-
-def _since(started: float) -> float:
-    return (time.monotonic() - started) * 1000
 
 
 def fail(sentence: str) -> None:

@@ -103,7 +103,7 @@ class Found:
         try:
             return self.config.patched(apply(self.spec, self.adjustment.edits))
         except SpecError as problem:
-            raise unusable(self.config.path, problem) from None
+            raise bundle.unusable(self.config.path, problem) from None
 
 
 class Given:
@@ -130,7 +130,7 @@ class Given:
         try:
             return self._decided(config, folder, self.id if self.id is not None else usual_id(path, folder))
         except SpecError as problem:
-            raise unusable(config.path, problem) from None
+            raise bundle.unusable(config.path, problem) from None
 
     def _decided(self, config: Config, folder: str, id: str) -> Found:
         container = from_spec(config.spec, id)
@@ -140,10 +140,6 @@ class Given:
             spec = apply(spec, added)
             container = from_spec(spec, id)
         return Found(config, spec, container, decide(container, folder, self.settings, self.host))
-
-
-def unusable(path: str, problem: SpecError) -> SpecError:
-    return SpecError(f"{path} cannot be used: {problem}")
 
 
 def place(path: str) -> tuple[str, str]:
@@ -173,8 +169,7 @@ def load(path: str, file: str) -> Config:
 
 def _host(*, this: bool) -> Callable[[Root | None], Host]:
     """What makes a Host of a root: this machine, looked at once, or a target with cgroup v2 and nsdelegate."""
-    known = this_host(None) if this else Host()
-    return lambda root: Host(cgroup_v2=known.cgroup_v2, nsdelegate=known.nsdelegate, apparmor=known.apparmor, root=root)
+    return (this_host(None) if this else Host()).with_root
 
 
 def _complete(names: Iterable[str]) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:

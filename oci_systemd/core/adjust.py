@@ -10,7 +10,18 @@ from oci_systemd.core.edits import Edit
 from oci_systemd.core.errors import Refused, printable
 from oci_systemd.core.host import Host
 from oci_systemd.core.paths import LOST, clean
-from oci_systemd.core.rules import CGROUP_PLACE, NEEDED, RULES, Kept, Warn, cgroup, is_cgroup, is_read_only
+from oci_systemd.core.rules import (
+    CGROUP_PLACE,
+    DBUS_MACHINE_ID,
+    ETC_MACHINE_ID,
+    NEEDED,
+    RULES,
+    Kept,
+    Warn,
+    cgroup,
+    is_cgroup,
+    is_read_only,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +31,6 @@ if TYPE_CHECKING:
     from oci_systemd.core.rules import Finding
     from oci_systemd.core.settings import Settings
 
-MACHINE_ID_FILES = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 GATED = (a.SELINUX, a.APPARMOR)  # of a wanted container; the cgroup annotation is gated where it is not wanted
 
 
@@ -60,7 +70,7 @@ def questions(container: Container, settings: Settings) -> Questions:
     case = Case(container, annotations, settings, Host(), wanted=wanted)
     mounts = (mount.destination for mount in container.mounts)
     inits = [clean(program)] if clean(program) in INITS else []
-    return Questions((*mounts, CGROUP_PLACE, *NEEDED, *case.tmpfs_paths()), (*MACHINE_ID_FILES, *inits))
+    return Questions((*mounts, CGROUP_PLACE, *NEEDED, *case.tmpfs_paths()), (ETC_MACHINE_ID, DBUS_MACHINE_ID, *inits))
 
 
 def adjust(container: Container, settings: Settings, host: Host) -> Adjustment:

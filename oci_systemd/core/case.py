@@ -5,7 +5,7 @@ from __future__ import annotations
 from oci_systemd.core.annotations import TMPFS, split_paths
 from oci_systemd.core.container import POD_UID
 from oci_systemd.core.machine_id import parse
-from oci_systemd.core.paths import USUAL_LINKS, clean, follow, is_at_or_below, is_below, places, visible
+from oci_systemd.core.paths import USUAL_LINKS, clean, follow, is_at_or_below, is_below, is_covered, places, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Case:
     def covers(self, path: str) -> bool:
         """Whether a mount hides what the image has at `path`."""
         found = self._places(self.presence)
-        return any(is_at_or_below(follow(path, self.presence, found), place) for place in found)
+        return is_covered(follow(path, self.presence, found), found)
 
     def place_of(self, path: str) -> str:
         """Where `path` leads, as far as it can be known."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from oci_systemd.core.annotations import CGROUP, WANTED, Annotations, key_for, quoted
 from oci_systemd.core.errors import Refused
 from oci_systemd.core.host import ELF
-from oci_systemd.core.paths import clean, follow, is_at_or_below, places
+from oci_systemd.core.paths import clean, follow, is_covered, places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,6 +106,6 @@ def _other_program(program: str, container: Container, root: Root | None) -> str
         return ""
     covered = places([mount.destination for mount in container.mounts], root.links)
     place = follow(path, root.links, covered)
-    if any(is_at_or_below(place, mount) for mount in covered):
+    if is_covered(place, covered):
         return ""
     return place if root.files.get(place) == ELF and place.rpartition("/")[2] != "systemd" else ""

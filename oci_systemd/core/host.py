@@ -47,3 +47,13 @@ class Host:
         self.apparmor = apparmor
         self.selinux_init = selinux_init
         self.root = root
+
+    def with_root(self, root: Root | None) -> Host:
+        """This machine with another root file system."""
+        return Host(
+            cgroup_v2=self.cgroup_v2,
+            nsdelegate=self.nsdelegate,
+            apparmor=self.apparmor,
+            selinux_init=self.selinux_init,
+            root=root,
+        )

@@ -63,7 +63,7 @@ def follow(path: str, links: Links, covered: Collection[str] = ()) -> str:
             continue
         at = at + part if at == "/" else at + "/" + part
         target = links.get(at)
-        if target is None or (covered and _is_covered(at, covered)):
+        if target is None or (covered and is_covered(at, covered)):
             continue
         at = "/" if target.startswith("/") else at[: at.rfind("/")] or "/"
         more = target.split("/")[::-1]
@@ -74,7 +74,7 @@ def follow(path: str, links: Links, covered: Collection[str] = ()) -> str:
     return at
 
 
-def _is_covered(path: str, places: Collection[str]) -> bool:
+def is_covered(path: str, places: Collection[str]) -> bool:
     """Whether `path` is at or below one of `places`."""
     while path not in places:
         if path == "/":

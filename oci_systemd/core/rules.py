@@ -33,6 +33,7 @@ DESCENDANTS = "cgroup.max.descendants"  # kernel, cgroup-v2.rst
 STICKY_PLACES = ("/run/lock", "/var/run/lock", "/var/lock")
 TMPFS_OPTIONS = ("rw", "rprivate", "nosuid", "nodev")  # never noexec: it breaks what units run from /run and /tmp
 
+ETC_MACHINE_ID = "/etc/machine-id"
 DBUS_MACHINE_ID = "/var/lib/dbus/machine-id"
 CONSOLES = frozenset(f"/dev/tty{number}" for number in range(64))  # MAX_NR_CONSOLES
 
@@ -183,14 +184,14 @@ def _new_machine_id(case: Case) -> Iterator[Finding]:
 
 def _machine_id_kept(case: Case) -> Iterator[Finding]:
     """systemd looks at the image's own files before $container_uuid (machine-id-setup.c)."""
-    etc = _file(case, "/etc/machine-id")
+    etc = _file(case, ETC_MACHINE_ID)
     if etc == CONTENT:
         yield Warn("the image has its own /etc/machine-id, which stays: every container of it is the same machine")
     elif (
         _file(case, DBUS_MACHINE_ID) == CONTENT and DBUS_MACHINE_ID not in case.presence
     ):  # a link there does not count
         yield Warn("the image has its own /var/lib/dbus/machine-id, which systemd takes before container_uuid")
-    if case.container.readonly_root and etc != CONTENT and not case.covers("/etc/machine-id"):
+    if case.container.readonly_root and etc != CONTENT and not case.covers(ETC_MACHINE_ID):
         lost = "systemd may refuse to boot" if etc == ABSENT else "it stays empty"
         yield Warn(f"the root file system is read-only and cannot take the machine-id into /etc/machine-id: {lost}")
 

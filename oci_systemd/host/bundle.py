@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posix
 
-from oci_systemd.core.errors import Problem
+from oci_systemd.core.errors import Problem, SpecError
 from oci_systemd.core.json_text import parse, patch
 from oci_systemd.host import process
 from oci_systemd.host.files import read_regular, write_all
@@ -47,10 +47,15 @@ def decode(data: bytes, path: str, status: posix.stat_result | None = None) -> C
     """The Config that `data`, read from `path`, holds."""
     try:
         text, spec = parse(data)
-    except Problem as problem:
+    except SpecError as problem:
         empty = "it is empty" if not data.strip() else str(problem)
-        raise type(problem)(f"{path} cannot be used: {empty}") from None
+        raise unusable(path, empty) from None
     return Config(path, text, spec, status)
+
+
+def unusable(path: str, said: object) -> SpecError:
+    """The error for a config.json that was read, and is not what it should be."""
+    return SpecError(f"{path} cannot be used: {said}")
 
 
 def save(config: Config, text: str, *, durable: bool) -> None:

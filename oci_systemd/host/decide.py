@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 from oci_systemd.core.adjust import adjust, questions
+from oci_systemd.core.apply import apply
 from oci_systemd.core.container import from_spec
-from oci_systemd.core.errors import SpecError
+from oci_systemd.core.errors import Problem, SpecError
 from oci_systemd.core.host import Host
-from oci_systemd.host.log import Entry
+from oci_systemd.host.bundle import unusable
+from oci_systemd.host.log import Entry, write
 from oci_systemd.host.machine import this_host
 from oci_systemd.host.rootfs import survey
 
@@ -16,7 +20,6 @@ if TYPE_CHECKING:
 
     from oci_systemd.core.adjust import Adjustment
     from oci_systemd.core.container import Container
-    from oci_systemd.core.errors import Problem
     from oci_systemd.core.host import Root
     from oci_systemd.core.settings import Settings
     from oci_systemd.host.bundle import Config
@@ -27,7 +30,7 @@ def container_of(config: Config, id: str, *, own_cgroup: bool = True) -> Contain
     try:
         return from_spec(config.spec, id, own_cgroup=own_cgroup)
     except SpecError as error:
-        raise SpecError(f"{config.path} cannot be used: {error}") from None
+        raise unusable(config.path, error) from None
 
 
 def decide(
@@ -53,5 +56,28 @@ def entry(container: Container, adjustment: Adjustment, milliseconds: float) -> 
     return Entry(level, message, container, adjustment.verdict.reason, edits, warnings, milliseconds)
 
 
-def refusal(container: Container | None, problem: Problem, milliseconds: float) -> Entry:
-    return Entry("error", "refused", container, str(problem), milliseconds=milliseconds)
+def fault(error: Exception) -> Entry:
+    """The log's line for a fault of ours, which is nobody's fate: the container starts as it stands."""
+    return Entry("error", "left alone", None, f"a fault in oci-systemd: {error!r}")
+
+
+def carry_out(
+    config: Config, container: Container, bundle: str, settings: Settings, started: float, put: Callable[[str], None]
+) -> None:
+    """Decide, give the new text to `put` where there is one, and log what came of it since `started` (monotonic, seconds).
+
+    A Problem, logged as a refusal, where the container must not start.
+    """
+    try:
+        adjustment = decide(container, bundle, settings)
+        if adjustment.edits and isinstance(config.spec, dict):
+            put(config.patched(apply(config.spec, adjustment.edits)))
+    except Problem as problem:
+        write(Entry("error", "refused", container, str(problem), milliseconds=since(started)), settings)
+        raise
+    write(entry(container, adjustment, since(started)), settings)
+
+
+def since(started: float) -> float:
+    """Milliseconds since `started`."""
+    return (time.monotonic() - started) * 1000

@@ -30,6 +30,15 @@ def read_regular(path: str, limit: int) -> tuple[bytes, posix.stat_result]:
         posix.close(fd)
 
 
+def read(path: str) -> bytes:
+    """All of the file at `path`, which is known to be one that ends, as below /proc; an OSError where it cannot be read."""
+    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        return read_all(fd)
+    finally:
+        posix.close(fd)
+
+
 def read_all(fd: int) -> bytes:
     parts = []
     while part := posix.read(fd, CHUNK):

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import posix
-
-from oci_systemd.host.files import read_all
+from oci_systemd.host.files import read
 
 
 def text(path: str) -> str:
     """A file below /proc; an OSError where the process is gone."""
-    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-    try:
-        return read_all(fd).decode(errors="surrogateescape")
-    finally:
-        posix.close(fd)
+    return read(path).decode(errors="surrogateescape")
 
 
 def start(pid: int) -> int | None:

@@ -13,7 +13,7 @@ from _stat import S_ISREG
 
 from oci_systemd.core import argv
 from oci_systemd.core.errors import Problem
-from oci_systemd.host.files import append, read_all
+from oci_systemd.host.files import append, read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from oci_systemd.core.argv import Invocation
 
 VARIABLE = "OCI_SYSTEMD_RUNTIME"
+REMEDY = f"set {VARIABLE}, or install again with RUNTIME=PATH"
 USUAL_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What Python ignores from its start (Python/pylifecycle.c, _PySignal_Init): SIGPIPE and SIGXFSZ.
 IGNORED_BY_PYTHON = (13, 25)
@@ -55,13 +56,9 @@ class Call:
 def _first_environ() -> dict[bytes, bytes]:
     """The environment as it was before Python started, which adds LC_CTYPE where there is no locale (PEP 538)."""
     try:
-        fd = posix.open("/proc/self/environ", posix.O_RDONLY | posix.O_CLOEXEC)
+        data = read("/proc/self/environ")
     except OSError:
         return dict(posix.environ)
-    try:
-        data = read_all(fd)
-    finally:
-        posix.close(fd)
     pairs = (entry.partition(b"=") for entry in data.split(b"\0") if b"=" in entry)
     return {name: value for name, _, value in pairs}
 
@@ -92,9 +89,6 @@ def prepare(call: Call, invocation: Invocation, started: float) -> None:
         from oci_systemd.runtime.create import prepare_bundle
 
         prepare_bundle(call, invocation, started)
-
-
-REMEDY = f"set {VARIABLE}, or install again with RUNTIME=PATH"
 
 
 def real_runtime(call: Call) -> str:

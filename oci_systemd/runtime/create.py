@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
-from oci_systemd.core.apply import apply
 from oci_systemd.core.errors import Problem
 from oci_systemd.host import bundle, settings_file
-from oci_systemd.host.decide import container_of, decide, entry, refusal
+from oci_systemd.host.decide import carry_out, container_of, fault, since
 from oci_systemd.host.log import Entry, write
 
 TYPE_CHECKING = False
@@ -25,7 +22,7 @@ def prepare_bundle(call: Call, invocation: Invocation, started: float) -> None:
     except Problem:
         raise
     except Exception as error:
-        write(Entry("error", "left alone", None, f"a fault in oci-systemd: {error!r}"), settings)
+        write(fault(error), settings)
 
 
 def _adjust(invocation: Invocation, settings: Settings, started: float) -> None:
@@ -35,17 +32,8 @@ def _adjust(invocation: Invocation, settings: Settings, started: float) -> None:
         config = bundle.load(path)
         container = container_of(config, invocation.id, own_cgroup=invocation.own_cgroup)
     except Problem as problem:  # the real runtime's to report
-        write(Entry("warning", "left alone", None, str(problem), milliseconds=_since(started)), settings)
+        write(Entry("warning", "left alone", None, str(problem), milliseconds=since(started)), settings)
         return
-    try:
-        adjustment = decide(container, invocation.bundle, settings)
-        if adjustment.edits and isinstance(config.spec, dict):
-            bundle.save(config, config.patched(apply(config.spec, adjustment.edits)), durable=False)
-    except Problem as problem:
-        write(refusal(container, problem, _since(started)), settings)
-        raise
-    write(entry(container, adjustment, _since(started)), settings)
-
-
-def _since(started: float) -> float:
-    return (time.monotonic() - started) * 1000
+    carry_out(
+        config, container, invocation.bundle, settings, started, lambda text: bundle.save(config, text, durable=False)
+    )

@@ -1,4 +1,4 @@
-"""The difference of two config.json texts, for people: unified, and by lines even where the text is a single one."""
+"""The difference of two texts, for people: unified; of JSON by lines even where the text is a single one."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def pretty(text: str) -> str:
     return "".join(parts) + "\n"
 
 
-def unified(name: str, old: str, new: str) -> list[str]:
+def unified(name: str, old: str, new: str, *, json: bool = True) -> list[str]:
     """The lines of the unified diff, each with its end; none where the texts are the same."""
     if old == new:
         return []
-    if "\n" not in old.strip():
+    if json and "\n" not in old.strip():
         old, new = pretty(old), pretty(new)
     name = safe(name)
     found = difflib.unified_diff(_lines(old), _lines(new), name, name)

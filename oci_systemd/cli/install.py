@@ -1,0 +1,219 @@
+"""`oci-systemd install` and `uninstall`: the wrapper in an engine's configuration, and out of it again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import oci_systemd
+from oci_systemd.cli.diff import coloured, unified
+from oci_systemd.cli.output import on_terminal, out, say
+from oci_systemd.core.errors import Problem
+from oci_systemd.engines import containerd, crio, docker, podman, record
+from oci_systemd.engines import plan as plans
+from oci_systemd.engines.launcher import NAME, is_ours, runtime_of, stub
+from oci_systemd.engines.place import PROGRAMS, Place, find
+from oci_systemd.engines.plan import Edit, Plan
+from oci_systemd.engines.wanted import Wanted
+from oci_systemd.host import commands, in_use
+from oci_systemd.host.tree import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ENGINES: dict[str, ModuleType] = {"containerd": containerd, "crio": crio, "docker": docker, "podman": podman}
+RUNTIMES = ("runc", "crun")
+LAUNCHERS = ("/usr/local/bin", "/usr/bin", "/opt/oci-systemd/bin")
+HOOKS = "share/oci-systemd/hooks.d"
+FEW = 3  # IDs that a sentence names
+
+INSTALL_EXAMPLES = """\b
+Examples:
+  oci-systemd install --dry-run containerd      what would be written
+  oci-systemd install containerd                then restart it, and name the handler in a RuntimeClass
+  oci-systemd install docker --default          every container of Docker comes by the wrapper
+  oci-systemd install podman --hook --runtime crun
+"""
+UNINSTALL_EXAMPLES = """\b
+Examples:
+  oci-systemd uninstall --dry-run containerd    what would be taken back
+  oci-systemd uninstall containerd
+"""
+
+
+def engine_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The argument and the options that both commands have."""
+    for decorate in (
+        click.option(
+            "--restart",
+            type=click.Choice(("none", "auto")),
+            default="none",
+            show_default=True,
+            help="Make the engine read its configuration, where that changed; none prints the command.",
+        ),
+        click.option("--dry-run", is_flag=True, help="Change nothing; print each file's change as a diff."),
+        click.option("--root", default="/", metavar="DIR", type=click.Path(), help="Another root file system."),
+        click.option("--handler", default="systemd", show_default=True, metavar="NAME", help="The handler's name."),
+        click.argument("engine", type=click.Choice([*ENGINES])),
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.command(epilog=INSTALL_EXAMPLES)
+@engine_options
+@click.option(
+    "--runtime",
+    default="",
+    metavar="runc|crun|PATH",
+    help="The real runtime behind the wrapper (default: the engine's own, else the wrapper's).",
+)
+@click.option("--default", "as_default", is_flag=True, help="Make it the engine's default runtime.")
+@click.option("--hook", is_flag=True, help="podman: name our hooks' folder, too.")
+@click.option("--config", default="", metavar="FILE", help="The engine's configuration file, where it is not found.")
+@click.option(
+    "--launcher", default="", metavar="PATH", help="The installed oci-systemd-runtime, where it is not found."
+)
+def install(
+    engine: str, handler: str, root: str, dry_run: bool, restart: str, runtime: str, as_default: bool, hook: bool,
+    config: str, launcher: str,
+) -> None:  # fmt: skip
+    """Make the wrapper a runtime of ENGINE: a handler of containerd or CRI-O, a runtime of Docker or podman.
+
+    What is there stays: comments, order, other runtimes. Once more it changes only what is wanted differently: without
+    --default, for one, ours is the default no longer. `uninstall` takes back what this wrote.
+    """
+    if hook and engine != "podman":
+        raise Problem(f"--hook is podman's; {engine} takes the runtime alone")
+    tree = Tree(root)
+    module = ENGINES[engine]
+    place = find(tree, engine, module.PLACES, config)
+    launcher = _launcher(tree, launcher)
+    real, binary, more = _behind(tree, engine, handler, launcher, place, runtime or _base_runtime(module, tree, place))
+    wanted = Wanted(handler, binary, real, as_default, _hooks(tree, launcher) if hook else "")
+    version = commands.version(_program(tree, place), tree.root) if engine == "containerd" else ""
+    plan = plans.install(
+        engine,
+        handler,
+        tree,
+        lambda base: [*more, *module.edits(base, place.main, wanted, version)],
+        restart=_command(tree, place.removal or place.restart),
+    )
+    _carry_out(tree, plan, _command(tree, place.restart), dry_run=dry_run, restart=restart)
+    if not plan.changes:
+        out(f"{engine} has the handler {handler} already; nothing to do\n")
+
+
+@click.command(epilog=UNINSTALL_EXAMPLES)
+@engine_options
+@click.option("--force", is_flag=True, help="Even where containers of the handler run.")
+def uninstall(engine: str, handler: str, root: str, dry_run: bool, restart: str, force: bool) -> None:
+    """Take back what `install` wrote into ENGINE's configuration, and nothing else.
+
+    Containers of the handler should be gone first: engines call the wrapper again to stop them.
+    """
+    tree = Tree(root)
+    known = record.read(tree.read(record.path(engine)), engine)
+    if handler not in known.handlers:
+        others = f"; there is {', '.join(known.handlers)}" if known.handlers else ""
+        out(f"no handler {handler} of ours is installed in {engine}{others}; nothing to do\n")
+        return
+    if not force and not dry_run:
+        _check_unused(tree, engine, handler, known)
+    plan = plans.uninstall(engine, handler, tree)
+    _carry_out(tree, plan, known.restart, dry_run=dry_run, restart=restart)
+
+
+def _launcher(tree: Tree, given: str) -> str:
+    """The installed launcher, by its path in the root: the one given, else that beside this package, else the usual one."""
+    beside = str(Path(oci_systemd.__file__).parents[3] / "bin")
+    places = [given] if given else [f"{folder}/{NAME}" for folder in (beside, *LAUNCHERS)]
+    found = next((place for place in places if tree.is_program(place)), "")
+    if not found or not runtime_of(tree.read(found) or ""):
+        where = f" at {given}" if given else ""
+        raise Problem(f"there is no {NAME}{where} under {tree.root}: `make install` puts it there, --launcher names it")
+    return found
+
+
+def _base_runtime(module: Any, tree: Tree, place: Place) -> str:
+    """What the engine's own handler calls; "" where it is the usual runc on PATH."""
+    return str(module.base_runtime(tree, place.main)) or ("runc" if place.bins else "")
+
+
+def _behind(
+    tree: Tree, engine: str, handler: str, launcher: str, place: Place, runtime: str
+) -> tuple[str, str, list[Edit]]:
+    """The real runtime, the program that the engine is to call for it, and the edit that makes that one."""
+    own = runtime_of(tree.read(launcher) or "")
+    real = tree.program(runtime or own, (*place.bins, *PROGRAMS))
+    if not real or is_ours(real):
+        raise Problem(
+            f"the real runtime {runtime or own!r} is not there, or no other program: name one with --runtime PATH"
+        )
+    if own and tree.outside(real) == tree.outside(own):
+        return real, launcher, []
+    path, text = stub(launcher, real, engine, handler)
+    return real, path, [Edit(path, (), text)]
+
+
+def _hooks(tree: Tree, launcher: str) -> str:
+    folder = str(Path(launcher).parents[1] / HOOKS)
+    if not tree.exists(folder):
+        raise Problem(f"there are no hooks in {folder}: `make install` puts them there")
+    return folder
+
+
+def _program(tree: Tree, place: Place) -> str:
+    return tree.program(place.program, PROGRAMS) or place.program
+
+
+def _command(tree: Tree, commands: tuple[str, ...]) -> str:
+    """The first of the commands whose unit is there, else the first; "" where none is needed."""
+    folders = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system", "/run/systemd/system")
+    there = (c for c in commands if any(tree.exists(f"{f}/{c.split()[-1]}.service") for f in folders))
+    return next(there, next(iter(commands), ""))
+
+
+def _carry_out(tree: Tree, plan: Plan, command: str, *, dry_run: bool, restart: str) -> None:
+    """Write the plan, or show it, and say what is next."""
+    for sentence in plan.kept:
+        say(sentence)
+    if dry_run:
+        for change in plan.changes:
+            lines = unified(change.path, change.old or "", change.new or "", json=False)
+            out("".join(coloured(lines) if on_terminal(sys.stdout) else lines))
+        return
+    tree.commit(plan.changes, plan.folders)
+    for change in plan.changes:
+        out(f"{'removed' if change.new is None else 'wrote'} {change.path}\n")
+    if not command or not plan.concerns_engine:
+        return
+    if restart == "none":
+        out(f"next: {command}\n")
+        return
+    if not tree.is_this_machine:
+        raise Problem(f"the engine of {tree.root} cannot be told from here: run `{command}` there")
+    commands.restart(command)
+    out(f"done: {command}\n")
+
+
+def _check_unused(tree: Tree, engine: str, handler: str, known: record.Record) -> None:
+    programs = {text for entry in known.of(handler) for text in _strings(entry.now) if is_ours(text)}
+    running = in_use.containers(tree, engine, programs)
+    if running:
+        named = ", ".join(id[:12] for id in running[:FEW]) + (", …" if len(running) > FEW else "")
+        raise Problem(
+            f"{len(running)} container{'s' * (len(running) > 1)} of {engine} still call the wrapper ({named}), and cannot "
+            "be stopped without it: remove them first, or use --force"
+        )
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _strings(each)

@@ -1,0 +1,40 @@
+"""The launcher, as engines call it: in front of the runtime that `make install` wrote into it, or of another by a stub.
+
+A stub is three lines of sh that name another real runtime and go on with the launcher's own text, so that an upgrade of the
+launcher is one of every stub.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from oci_systemd.core.errors import Problem
+
+NAME = "oci-systemd-runtime"
+STUB = """#!/bin/sh
+# oci-systemd-runtime in front of another real runtime, for {engine}'s handler {handler}.
+osd_runtime={runtime}
+. {launcher}
+"""
+_SAFE = re.compile(r"/[-+./0-9:=@A-Z_a-z]+")  # as the Makefile has it: what stands in a script as it is
+
+
+def is_ours(program: str) -> bool:
+    """Whether a program that an engine's configuration names is the launcher or a stub of it."""
+    return posixpath.basename(program).startswith(NAME)
+
+
+def runtime_of(text: str) -> str:
+    """The real runtime that a launcher's or a stub's text names; "" where it is neither."""
+    line = next((line for line in text.splitlines() if line.startswith("osd_runtime=")), "")
+    return line.partition("=")[2].rpartition(":-")[2].rstrip("}")
+
+
+def stub(launcher: str, runtime: str, engine: str, handler: str) -> tuple[str, str]:
+    """The path and text of the stub by which `engine`'s `handler` has `runtime` behind the launcher."""
+    for path in (launcher, runtime):
+        if not _SAFE.fullmatch(path):
+            raise Problem(f"the path {path!r} stands in a script: letters, digits and -+./:=@_ only, from / on")
+    path = f"{posixpath.dirname(launcher)}/{NAME}.{engine}.{handler}"
+    return path, STUB.format(engine=engine, handler=handler, runtime=runtime, launcher=launcher)

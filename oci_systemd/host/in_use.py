@@ -1,0 +1,51 @@
+"""Which containers call a program of ours for everything that is still to be done to them, stopping them for one.
+
+Law: it is read off what engines leave for themselves: containerd's shim writes the runtime's name into the bundle (file
+`runtime`), conmon of podman and CRI-O has it on its command line.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from oci_systemd.host.tree import Tree
+
+TASKS = "io.containerd.runtime.v2.task"
+STATES = (
+    "/run/containerd",
+    "/run/docker/containerd/daemon",
+    "/run/k3s/containerd",
+    "/run/k0s/containerd",
+    "/var/snap/microk8s/common/run/containerd",
+)
+DOCKER = ("moby", "plugins.moby")  # its namespaces in containerd
+
+
+def containers(tree: Tree, engine: str, programs: Collection[str]) -> list[str]:
+    """The IDs of `engine`'s containers that call one of `programs`."""
+    found = _conmon(tree, engine) if engine in ("podman", "crio") else _tasks(tree, docker=engine == "docker")
+    return sorted(id for id, program in found if program in programs)
+
+
+def _tasks(tree: Tree, *, docker: bool) -> Iterator[tuple[str, str]]:
+    """Each container of containerd, or of Docker by way of it, with the program that its shim calls."""
+    for state in STATES:
+        for file in tree.outside(state).glob(f"{TASKS}/*/*/runtime"):
+            if (file.parts[-3] in DOCKER) == docker:
+                with suppress(OSError, UnicodeDecodeError):
+                    yield file.parts[-2], file.read_text().strip()
+
+
+def _conmon(tree: Tree, engine: str) -> Iterator[tuple[str, str]]:
+    """Each container of podman or CRI-O, with the program that its conmon calls."""
+    for file in tree.outside("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError, ValueError, IndexError):
+            words = [os.fsdecode(word) for word in file.read_bytes().split(b"\0")]
+            of_podman = any(word.endswith("/podman") for word in words)
+            if words[0].rpartition("/")[2] == "conmon" and of_podman == (engine == "podman"):
+                yield words[words.index("-c") + 1], words[words.index("-r") + 1]

@@ -1,0 +1,223 @@
+"""The configuration files of this machine, or of a root file system elsewhere: read, and changed all together or not at all.
+
+Law: a path is resolved inside the root, whatever its links say, and a file that is a link is changed where it leads. New
+texts are complete beside the old ones before the first is put in its place; if one cannot be, the others are put back.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import stat
+from contextlib import suppress
+from glob import has_magic
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from oci_systemd.core.errors import Problem
+from oci_systemd.core.paths import LOST, clean, follow
+from oci_systemd.host.files import read_regular, write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Protocol
+
+    class Change(Protocol):
+        """What is to become of one file; None where there is none. `mode` is for a new one."""
+
+        @property
+        def path(self) -> str: ...
+        @property
+        def old(self) -> str | None: ...
+        @property
+        def new(self) -> str | None: ...
+        @property
+        def mode(self) -> int: ...
+
+
+LIMIT = 16 << 20  # bytes of a configuration file
+# Beside a file while it is changed. Engines read *.toml or *.conf of a folder, and CRI-O all of it, but at a start alone.
+NEW, OLD = "oci-systemd-new", "oci-systemd-old"
+
+
+class Tree:
+    """The files below `root`; paths are as they are named inside it."""
+
+    def __init__(self, root: str = "/") -> None:
+        self.root = Path(root).resolve()
+        if not self.root.is_dir():
+            raise Problem(f"the root {root!r} is no directory")
+
+    @property
+    def is_this_machine(self) -> bool:
+        return self.root == Path("/")
+
+    def outside(self, path: str) -> Path:
+        """Where this process finds `path`, its links followed inside the root."""
+        place = follow(clean(path), self)
+        if place == LOST:
+            raise Problem(f"{path} leads through too many links")
+        return self._below(place)
+
+    def _below(self, place: str) -> Path:
+        return self.root / place.lstrip("/")
+
+    def get(self, place: str) -> str | None:
+        """The text of the link at `place`, for `follow`."""
+        with suppress(OSError):
+            return str(self._below(place).readlink())
+        return None
+
+    # Reading
+
+    def exists(self, path: str) -> bool:
+        return os.path.lexists(self.outside(path))
+
+    def read(self, path: str) -> str | None:
+        """The text of the file at `path`; None where there is none. A Problem where it cannot be read."""
+        outside = self.outside(path)
+        if not os.path.lexists(outside):
+            return None
+        try:
+            return read_regular(str(outside), LIMIT)[0].decode()
+        except UnicodeDecodeError as error:
+            raise Problem(f"{path} is not UTF-8 at byte {error.start}; it stays as it is: correct it first") from None
+
+    def glob(self, pattern: str) -> list[str]:
+        """The paths that match `pattern`, whose folder has no wildcards, in order."""
+        folder, name = posixpath.split(pattern)
+        if not has_magic(name):
+            return [pattern] if self.exists(pattern) else []
+        return sorted(posixpath.join(folder, each.name) for each in self.outside(folder).glob(name))
+
+    def program(self, name: str, folders: Iterable[str]) -> str:
+        """The full path of the program `name`, sought in `folders` unless it is a path already; "" where there is none."""
+        places = [name] if name.startswith("/") else [f"{folder}/{name}" for folder in folders]
+        return next((place for place in places if self.is_program(place)), "")
+
+    def is_program(self, path: str) -> bool:
+        outside = self.outside(path)
+        return outside.is_file() and os.access(outside, os.X_OK)
+
+    # Writing
+
+    def commit(self, changes: Sequence[Change], folders: Iterable[str] = ()) -> None:
+        """Make all of `changes`, and then remove those of `folders` that are empty. A Problem where nothing was changed."""
+        made: list[Path] = []
+        staged: list[_Staged] = []
+        try:
+            for change in changes:
+                if self.read(change.path) != change.old:
+                    raise Problem(f"{change.path} was changed by somebody else just now: try again")
+                staged.append(_Staged(self.outside(change.path), change))
+                staged[-1].prepare(made)
+            _replace(staged)
+        except (OSError, Problem) as error:
+            for folder in reversed(made):
+                _remove_if_empty(folder)
+            raise _as_it_was(error) from None
+        finally:
+            for each in staged:
+                each.clear()
+            for folder in [] if staged and not staged[-1].done else map(self.outside, folders):
+                _remove_if_empty(folder)
+
+
+class _Staged:
+    """One change on its way: its `place`, the `new` file beside it, and the `old` one once more."""
+
+    __slots__ = ("change", "done", "new", "old", "place")
+
+    def __init__(self, place: Path, change: Change) -> None:
+        self.place = place
+        self.new = place.with_name(f".{place.name}.{NEW}")
+        self.old = place.with_name(f".{place.name}.{OLD}")
+        self.change = change
+        self.done = False
+
+    def prepare(self, made: list[Path]) -> None:
+        """Write both texts beside the place: that there is no room for them is found out here. `made`: the folders for it."""
+        _make_folders(self.place.parent, made)
+        self.clear()
+        for path, text in ((self.old, self.change.old), (self.new, self.change.new)):
+            if text is not None:
+                _write(path, text.encode(), self.place, self.change.mode)
+
+    def act(self) -> None:
+        if self.change.new is None:
+            self.place.unlink()
+        else:
+            self.new.rename(self.place)
+        _flush(self.place.parent)
+        self.done = True
+
+    def put_back(self) -> None:
+        if self.change.old is None:
+            self.place.unlink()
+        else:
+            self.old.rename(self.place)
+        self.done = False
+
+    def clear(self) -> None:
+        for path in (self.new, self.old):
+            path.unlink(missing_ok=True)
+
+
+def _replace(staged: Sequence[_Staged]) -> None:
+    """Put each new file in its place; where one cannot be, those that are done already are put back."""
+    try:
+        for each in staged:
+            each.act()
+    except OSError:
+        for each in staged:
+            if each.done:
+                each.put_back()
+        raise
+
+
+def _as_it_was(error: OSError | Problem) -> Problem:
+    if isinstance(error, Problem):
+        return Problem(f"{error}; all is as it was")
+    return Problem(f"{error.filename} cannot be written: {error.strerror}; all is as it was")
+
+
+def _write(path: Path, data: bytes, like: Path, mode: int) -> None:
+    """Write `data` to a new file at `path`, with the mode and owner of the file at `like`, else with `mode`."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            write_all(fd, data)
+            with suppress(FileNotFoundError):
+                status = like.stat()
+                os.fchown(fd, status.st_uid, status.st_gid)
+                mode = stat.S_IMODE(status.st_mode)
+            os.fchmod(fd, mode)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(like)) from None
+
+
+def _make_folders(folder: Path, made: list[Path]) -> None:
+    if not folder.is_dir():
+        _make_folders(folder.parent, made)
+        folder.mkdir(0o755)
+        made.append(folder)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.EBUSY):
+            raise
+
+
+def _flush(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

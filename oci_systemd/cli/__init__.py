@@ -13,6 +13,7 @@ from click.shell_completion import ShellComplete, get_completion_class
 
 from oci_systemd import __version__
 from oci_systemd.cli.config import config
+from oci_systemd.cli.doctor import doctor
 from oci_systemd.cli.explain import explain
 from oci_systemd.cli.install import install, uninstall
 from oci_systemd.cli.output import PROGRAM, colours_allowed, out, say, silence
@@ -20,7 +21,7 @@ from oci_systemd.cli.rewrite import rewrite
 from oci_systemd.core.errors import Problem
 
 SECTIONS = {
-    "Engines": ("install", "uninstall"),
+    "Node": ("install", "uninstall", "doctor"),
     "Bundles": ("rewrite", "explain"),
     "Settings": ("config",),
     "Called by engines": ("hook",),
@@ -129,7 +130,7 @@ def completion(shell: str) -> None:
         out(ShellComplete.source(kind(cli, {}, PROGRAM, "_OCI_SYSTEMD_COMPLETE")))
 
 
-for command in (install, uninstall, rewrite, explain, config):
+for command in (install, uninstall, doctor, rewrite, explain, config):
     cli.add_command(command)
 
 

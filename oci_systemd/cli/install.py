@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,8 +12,9 @@ import oci_systemd
 from oci_systemd.cli.diff import coloured, unified
 from oci_systemd.cli.output import on_terminal, out, say
 from oci_systemd.core.errors import Problem
-from oci_systemd.engines import containerd, crio, docker, podman, record
 from oci_systemd.engines import plan as plans
+from oci_systemd.engines import record
+from oci_systemd.engines.engines import ENGINES, Engine, command_of
 from oci_systemd.engines.launcher import NAME, is_ours, runtime_of, stub
 from oci_systemd.engines.place import PROGRAMS, Place, find
 from oci_systemd.engines.plan import Edit, Plan
@@ -25,7 +25,6 @@ from oci_systemd.host.tree import Tree
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ENGINES: dict[str, ModuleType] = {"containerd": containerd, "crio": crio, "docker": docker, "podman": podman}
 RUNTIMES = ("runc", "crun")
 LAUNCHERS = ("/usr/local/bin", "/usr/bin", "/opt/oci-systemd/bin")
 HOOKS = "share/oci-systemd/hooks.d"
@@ -101,9 +100,9 @@ def install(
         handler,
         tree,
         lambda base: [*more, *module.edits(base, place.main, wanted, version)],
-        restart=_command(tree, place.removal or place.restart),
+        restart=command_of(tree, place.removal or place.restart),
     )
-    _carry_out(tree, plan, _command(tree, place.restart), dry_run=dry_run, restart=restart)
+    _carry_out(tree, plan, command_of(tree, place.restart), dry_run=dry_run, restart=restart)
     if not plan.changes:
         out(f"{engine} has the handler {handler} already; nothing to do\n")
 
@@ -139,9 +138,9 @@ def _launcher(tree: Tree, given: str) -> str:
     return found
 
 
-def _base_runtime(module: Any, tree: Tree, place: Place) -> str:
+def _base_runtime(module: Engine, tree: Tree, place: Place) -> str:
     """What the engine's own handler calls; "" where it is the usual runc on PATH."""
-    return str(module.base_runtime(tree, place.main)) or ("runc" if place.bins else "")
+    return module.base_runtime(tree, place.main) or ("runc" if place.bins else "")
 
 
 def _behind(
@@ -169,13 +168,6 @@ def _hooks(tree: Tree, launcher: str) -> str:
 
 def _program(tree: Tree, place: Place) -> str:
     return tree.program(place.program, PROGRAMS) or place.program
-
-
-def _command(tree: Tree, commands: tuple[str, ...]) -> str:
-    """The first of the commands whose unit is there, else the first; "" where none is needed."""
-    folders = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system", "/run/systemd/system")
-    there = (c for c in commands if any(tree.exists(f"{f}/{c.split()[-1]}.service") for f in folders))
-    return next(there, next(iter(commands), ""))
 
 
 def _carry_out(tree: Tree, plan: Plan, command: str, *, dry_run: bool, restart: str) -> None:

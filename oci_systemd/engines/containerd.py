@@ -26,7 +26,7 @@ from oci_systemd.engines.plan import Edit
 from oci_systemd.engines.texts import Toml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from oci_systemd.engines.plan import Tree
     from oci_systemd.engines.texts import At, Value
@@ -48,7 +48,7 @@ OWN_GLOB = "*-oci-systemd.toml"  # wakes nobody else's drop-in that lies there u
 
 
 _K3S = "/var/lib/rancher/{}/agent/etc/containerd/config.toml"
-PLACES = (
+PLACES: tuple[Place, ...] = (
     Place(
         "k3s",
         _K3S.format("k3s"),
@@ -177,6 +177,16 @@ def binary(handler: dict[str, Any]) -> str:
 def base_runtime(tree: Tree, main: str) -> str:
     """The program that the node's own handler calls; "" where nothing is said."""
     return binary(model(loaded(tree, main)))
+
+
+def wrapped(tree: Tree, main: str) -> dict[str, str]:
+    """The handlers in the files that call the wrapper, each with the program it calls."""
+    return wrappers(handlers(loaded(tree, main)))
+
+
+def wrappers(tables: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """Of handlers those that call the wrapper, each with the program it calls."""
+    return {name: binary(table) for name, table in tables.items() if is_ours(binary(table))}
 
 
 def table(wanted: Wanted, like: dict[str, Any]) -> dict[str, Value]:

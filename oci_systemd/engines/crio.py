@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from oci_systemd.engines.wanted import Wanted
 
 # `systemctl reload crio` shows a new handler without serving it (cri-o#10202).
-PLACES = (
+PLACES: tuple[Place, ...] = (
     Place(
         "CRI-O",
         "/etc/crio/crio.conf",
@@ -66,6 +66,12 @@ def base_runtime(tree: Tree, main: str) -> str:
     """The program of the node's default handler; where it gives no path, the handler's name."""
     like = model(merged(tree, main))
     return str(like.get("runtime_path") or like.get("name") or "")
+
+
+def wrapped(tree: Tree, main: str) -> dict[str, str]:
+    """The handlers in the files that call the wrapper, each with the program it calls."""
+    paths = {name: str(each.get("runtime_path")) for name, each in merged(tree, main).get("runtimes", {}).items()}
+    return {name: path for name, path in paths.items() if is_ours(path)}
 
 
 def edits(tree: Tree, main: str, wanted: Wanted, version: str = "") -> list[Edit]:

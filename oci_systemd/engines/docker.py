@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from oci_systemd.core.errors import Problem
 from oci_systemd.engines.launcher import is_ours
@@ -11,11 +11,13 @@ from oci_systemd.engines.plan import Edit
 from oci_systemd.engines.texts import JsonText
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from oci_systemd.engines.plan import Tree
     from oci_systemd.engines.wanted import Wanted
 
 # A reload takes what is added; what was taken away it forgets only at a restart (moby, daemon/reload_unix.go).
-PLACES = (
+PLACES: tuple[Place, ...] = (
     Place(
         "docker",
         "/etc/docker/daemon.json",
@@ -30,6 +32,18 @@ PLACES = (
 def base_runtime(tree: Tree, main: str) -> str:
     """Docker's own runtime is runc on PATH."""
     return ""
+
+
+def wrapped(tree: Tree, main: str) -> dict[str, str]:
+    """The runtimes in the file that are the wrapper, each with its path."""
+    given = JsonText(main, tree.read(main) or "").get(("runtimes",))
+    return programs(given if isinstance(given, dict) else {})
+
+
+def programs(runtimes: Mapping[str, Any]) -> dict[str, str]:
+    """Of runtimes, as daemon.json and `docker info` have them, those that are the wrapper, each with its path."""
+    paths = {name: str(each.get("path")) for name, each in runtimes.items() if isinstance(each, dict)}
+    return {name: path for name, path in paths.items() if is_ours(path)}
 
 
 def edits(tree: Tree, main: str, wanted: Wanted, version: str = "") -> list[Edit]:

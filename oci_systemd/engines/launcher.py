@@ -31,6 +31,14 @@ def runtime_of(text: str) -> str:
     return line.partition("=")[2].rpartition(":-")[2].rstrip("}")
 
 
+def paths_of(text: str) -> list[str]:
+    """The paths that a launcher's or a stub's text names: its runtime, and what it needs itself."""
+    found = [runtime_of(text)]
+    for pattern in (r"^\. (/\S+)$", r"exec (/\S+) -ISB", r'lib, call = "([^"]+)/"', r"LC_ALL=C (/\S+) -"):
+        found += re.findall(pattern, text, re.MULTILINE)
+    return found
+
+
 def stub(launcher: str, runtime: str, engine: str, handler: str) -> tuple[str, str]:
     """The path and text of the stub by which `engine`'s `handler` has `runtime` behind the launcher."""
     for path in (launcher, runtime):

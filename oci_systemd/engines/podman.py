@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from oci_systemd.engines.plan import Tree
     from oci_systemd.engines.wanted import Wanted
 
-PLACES = (
+PLACES: tuple[Place, ...] = (
     Place(
         "podman",
         "/etc/containers/containers.conf",
@@ -59,6 +59,12 @@ def base_runtime(tree: Tree, main: str) -> str:
     name = str(engine.get("runtime") or "")
     places = engine.get("runtimes", {}).get(name) or []
     return next((str(place) for place in places if tree.exists(str(place)) and not is_ours(str(place))), name)
+
+
+def wrapped(tree: Tree, main: str) -> dict[str, str]:
+    """The runtimes in the files that are the wrapper, each with its path."""
+    runtimes = merged(tree, main).get("runtimes", {})
+    return {name: str(path) for name, paths in runtimes.items() for path in paths[:1] if is_ours(str(path))}
 
 
 def edits(tree: Tree, main: str, wanted: Wanted, version: str = "") -> list[Edit]:

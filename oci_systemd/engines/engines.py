@@ -1,0 +1,37 @@
+"""The engines that there are, by the names that people type."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from oci_systemd.engines import containerd, crio, docker, podman
+
+if TYPE_CHECKING:
+    from oci_systemd.engines.place import Place
+    from oci_systemd.engines.plan import Edit, Tree
+    from oci_systemd.engines.wanted import Wanted
+
+
+class Engine(Protocol):
+    """What the module of an engine has. `main` is the path of the engine's configuration file."""
+
+    PLACES: tuple[Place, ...]
+
+    def base_runtime(self, tree: Tree, main: str) -> str:
+        """The program that the engine's own handler calls; "" where nothing is said."""
+
+    def wrapped(self, tree: Tree, main: str) -> dict[str, str]:
+        """The handlers in the files that call the wrapper, each with the program it calls."""
+
+    def edits(self, tree: Tree, main: str, wanted: Wanted, version: str = "") -> list[Edit]:
+        """What `wanted` needs of the engine, which is of that version, "" where that is unknown."""
+
+
+ENGINES: dict[str, Engine] = {"containerd": containerd, "crio": crio, "docker": docker, "podman": podman}
+UNITS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+
+
+def command_of(tree: Tree, commands: tuple[str, ...]) -> str:
+    """The first of the commands whose unit is there, else the first; "" where none is needed."""
+    there = (c for c in commands if any(tree.exists(f"{folder}/{c.split()[-1]}.service") for folder in UNITS))
+    return next(there, next(iter(commands), ""))

@@ -1,4 +1,4 @@
-"""The command line: `oci-systemd`, by click. Each command has its file; here they come together.
+"""The command line: `oci-systemd`, by click. Each command has its file, which is loaded when it is called for.
 
 Law: every error is one sentence on stderr, never a traceback, and the exit status is 2; only `Commands.main` says it.
 """
@@ -6,18 +6,14 @@ Law: every error is one sentence on stderr, never a traceback, and the exit stat
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 from click.shell_completion import ShellComplete, get_completion_class
 
 from oci_systemd import __version__
-from oci_systemd.cli.config import config
-from oci_systemd.cli.doctor import doctor
-from oci_systemd.cli.explain import explain
-from oci_systemd.cli.install import install, uninstall
 from oci_systemd.cli.output import PROGRAM, colours_allowed, out, say, silence
-from oci_systemd.cli.rewrite import rewrite
 from oci_systemd.core.errors import Problem
 
 SECTIONS = {
@@ -26,6 +22,15 @@ SECTIONS = {
     "Settings": ("config",),
     "Called by engines": ("hook",),
     "Shell": ("completion",),
+}
+# Command -> the module below `cli` that has it.
+MODULES = {
+    "install": "install",
+    "uninstall": "install",
+    "doctor": "doctor",
+    "rewrite": "rewrite",
+    "explain": "explain",
+    "config": "config",
 }
 EXAMPLES = """\b
 Examples:
@@ -41,6 +46,15 @@ INTERRUPTED = 128 + 2  # as a shell counts a program that SIGINT ended
 
 class Commands(click.Group):
     """Commands told in sections, and every error told as one sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*MODULES, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in MODULES:
+            return super().get_command(ctx, name)
+        found: click.Command = getattr(import_module(f"{__name__}.{MODULES[name]}"), name)
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         told = {name for names in SECTIONS.values() for name in names}
@@ -128,10 +142,6 @@ def completion(shell: str) -> None:
     kind = get_completion_class(shell)
     if kind is not None:
         out(ShellComplete.source(kind(cli, {}, PROGRAM, "_OCI_SYSTEMD_COMPLETE")))
-
-
-for command in (install, uninstall, doctor, rewrite, explain, config):
-    cli.add_command(command)
 
 
 def main() -> NoReturn:

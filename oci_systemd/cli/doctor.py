@@ -48,7 +48,11 @@ Exit status: 0, or 1 where a check fails.
 @click.command(epilog=EXAMPLES)
 @click.option("--json", "as_json", is_flag=True, help="Print a list of {subject, status, said, remedy}.")
 def doctor(as_json: bool) -> None:
-    """Check this node: cgroups, the wrapper and its runtime, each engine's configuration as it is in effect."""
+    """Check this node, and say what to do.
+
+    The kernel and its cgroups, SELinux, our settings, the wrapper and its runtime, and of each engine that is here the
+    configuration as it is in effect. Nothing is changed.
+    """
     tree = Tree()
     found = list(_engines(tree))
     findings = [

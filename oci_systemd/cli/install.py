@@ -81,9 +81,9 @@ def install(
     engine: str, handler: str, root: str, dry_run: bool, restart: str, runtime: str, as_default: bool, hook: bool,
     config: str, launcher: str,
 ) -> None:  # fmt: skip
-    """Make the wrapper a runtime of ENGINE: a handler of containerd or CRI-O, a runtime of Docker or podman.
+    """Make the wrapper a runtime of an engine.
 
-    What is there stays: comments, order, other runtimes. Once more it changes only what is wanted differently: without
+    That is a handler of containerd or CRI-O, which a RuntimeClass names, or a runtime of Docker or podman. What is there stays: comments, order, other runtimes. Once more it changes only what is wanted differently: without
     --default, for one, ours is the default no longer. `uninstall` takes back what this wrote.
     """
     if hook and engine != "podman":
@@ -111,7 +111,7 @@ def install(
 @engine_options
 @click.option("--force", is_flag=True, help="Even where containers of the handler run.")
 def uninstall(engine: str, handler: str, root: str, dry_run: bool, restart: str, force: bool) -> None:
-    """Take back what `install` wrote into ENGINE's configuration, and nothing else.
+    """Take back what install wrote, and nothing else.
 
     Containers of the handler should be gone first: engines call the wrapper again to stop them.
     """

@@ -78,10 +78,12 @@ endif
 	for each in oci-systemd-runtime oci-systemd; do \
 	    $(WRITE) packaging/launcher/$$each.in >'$(TO)$(BIN)'/.$$each && chmod 755 '$(TO)$(BIN)'/.$$each && \
 	    mv '$(TO)$(BIN)'/.$$each '$(TO)$(BIN)'/$$each || exit; done
-	@echo 'installed $(BIN)/oci-systemd-runtime in front of $(RUNTIME); next, name it in your engine (README, "Install")'
+	@echo 'installed $(BIN)/oci-systemd-runtime in front of $(RUNTIME); next: oci-systemd install containerd (or crio, docker, podman)'
 
-# What is the user's, /etc/oci-systemd, stays.
+# What is the user's, /etc/oci-systemd, stays. An engine that still names the wrapper could start no container any more.
 uninstall:
+	@for each in '$(TO)'/etc/oci-systemd/engines/*.json; do [ ! -e "$$each" ] || { each=$${each##*/}; \
+	    echo "$${each%.json} still calls the wrapper: oci-systemd uninstall $${each%.json} first" >&2; exit 1; }; done
 	@made=$$(sort -ru '$(TO)$(LIB)/made' 2>/dev/null); set -x; rm -rf '$(TO)$(LIB)' '$(TO)$(SHARE)'; \
 	rm -f '$(TO)$(BIN)/oci-systemd-runtime' '$(TO)$(BIN)/oci-systemd'; set +x; \
 	for each in $$made; do rmdir "$(TO)$$each" 2>/dev/null || :; done

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"
 At: TypeAlias = tuple[str, ...]
 INDENT = "  "
-EMPTY = "{\n}\n"  # JSON without a text: what is added stands on lines of its own
 OPENING, CLOSING = "# oci-systemd: begin\n", "# oci-systemd: end\n"
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -226,7 +225,7 @@ class JsonText(Text):
 
     def __init__(self, file: str, text: str) -> None:
         try:
-            self.given, self.old = parse((text if text.strip() else EMPTY).encode())
+            self.given, self.old = parse(text.encode() if text.strip() else b"{}")
         except SpecError as problem:
             raise damaged(file, str(problem).replace("it is not JSON", "is no JSON", 1)) from None
         if not isinstance(self.old, dict):
@@ -234,6 +233,8 @@ class JsonText(Text):
         super().__init__(file, copy.deepcopy(self.old))
 
     def text(self) -> str:
+        if not self.old:  # nothing whose style could be followed
+            return json.dumps(self.value, indent=2, ensure_ascii=False) + "\n" if self.value else self.given
         return patch(self.given, self.old, _shared(self.old, cast("Json", self.value)))
 
     def says(self, text: str) -> bool:

@@ -17,7 +17,7 @@ from oci_systemd.cli.output import PROGRAM, colours_allowed, out, say, silence
 from oci_systemd.core.errors import Problem
 
 SECTIONS = {
-    "Node": ("install", "uninstall", "doctor"),
+    "Node": ("install", "uninstall", "doctor", "status"),
     "Bundles": ("rewrite", "explain"),
     "Settings": ("config",),
     "Called by engines": ("hook",),
@@ -28,12 +28,15 @@ MODULES = {
     "install": "install",
     "uninstall": "install",
     "doctor": "doctor",
+    "status": "status",
     "rewrite": "rewrite",
     "explain": "explain",
     "config": "config",
 }
 EXAMPLES = """\b
 Examples:
+  oci-systemd install containerd          have it call the wrapper
+  oci-systemd doctor                      is all in order on this node?
   oci-systemd explain bundle/             what would be done, and why
   oci-systemd rewrite --diff bundle/      the same as a diff
   oci-systemd rewrite -i bundle/          do it

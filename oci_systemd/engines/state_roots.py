@@ -30,7 +30,7 @@ ROOTS = (
 )
 
 # What the runc shim writes down of a handler's options, with `root` where the handler moves it (cmd/containerd-shim-runc-v2).
-# The state root is below it: the name after the third `*` from the right, containerd's namespace.
+# The state root is `root`/NAMESPACE; NAMESPACE is the third name of the path, from its end.
 _TASKS = "io.containerd.runtime.v2.task/*/*/options.json"
 OPTIONS = (
     f"/run/containerd/{_TASKS}",

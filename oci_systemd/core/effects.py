@@ -1,0 +1,119 @@
+"""What of our changes is in effect in a container, read from its config.json: EFFECTS, one function for each thing.
+
+Law: only what stands in the spec is told, and only what this product does. A spec keeps no history, so that some of it may
+have been so before: a writable cgroup mount, `container`, `container_uuid`, a limit on cgroups and a SELinux type are told as
+they are, whoever set them. Told apart are the tmpfs, since no engine writes these options in this order, and where a
+container_uuid comes from, since it can be worked out again (podman's own is made as ours is). What leaves no trace is not
+told: consoles that are gone, an AppArmor profile that is gone without its annotation.
+"""
+
+from __future__ import annotations
+
+from oci_systemd.core import annotations as a
+from oci_systemd.core import machine_id
+from oci_systemd.core.annotations import Annotations
+from oci_systemd.core.case import Case
+from oci_systemd.core.host import Host
+from oci_systemd.core.rules import CGROUP_PLACE, DESCENDANTS, TMPFS_OPTIONS, is_cgroup, is_read_only
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from oci_systemd.core.container import Container, Mount
+    from oci_systemd.core.settings import Settings
+
+MOST = a.MAX_PATHS + 1  # tmpfs of ours: what an annotation may name, and the twin of /run/lock
+INIT_TYPE = "container_init_t"
+TMPFS_MODES = (("mode=755",), ("mode=1777",))
+
+
+class Effect:
+    """One thing in effect: `what` it is, its `value`, and a `note` on it, which may be empty."""
+
+    __slots__ = ("note", "value", "what")
+
+    def __init__(self, what: str, value: str, note: str = "") -> None:
+        self.what = what
+        self.value = value
+        self.note = note
+
+
+def effects(container: Container, settings: Settings) -> list[Effect]:
+    """All that is in effect in `container`, in the order of EFFECTS."""
+    case = Case(container, Annotations(container), settings, Host(), wanted=True)
+    return [effect for found in EFFECTS for effect in found(case)]
+
+
+def _cgroup(case: Case) -> Iterator[Effect]:
+    index = case.mounted_at(CGROUP_PLACE)
+    if index is not None and is_cgroup(case.mounts[index]) and not is_read_only(case.mounts[index]):
+        own = case.container.has_private("cgroup")
+        yield Effect("cgroup", "rw", "" if own else "the host's tree: it has no private cgroup namespace")
+
+
+def _limit(case: Case) -> Iterator[Effect]:
+    if DESCENDANTS in case.container.unified:
+        yield Effect(DESCENDANTS, case.container.unified[DESCENDANTS])
+
+
+def _tmpfs(case: Case) -> Iterator[Effect]:
+    ours = [(index, mount) for index, mount in enumerate(case.mounts) if _is_ours(mount)]
+    for index, mount in ours[:MOST]:
+        if case.mounted_at(mount.destination) == index:
+            yield Effect("tmpfs", mount.destination, ",".join(mount.options[len(TMPFS_OPTIONS) + 1 :]))
+
+
+def _is_ours(mount: Mount) -> bool:
+    """Whether a mount has the type, the source, and the first options, in their order, of `rules.tmpfs`."""
+    own = len(TMPFS_OPTIONS)
+    return (
+        mount.type == mount.source == "tmpfs"
+        and mount.options[:own] == TMPFS_OPTIONS
+        and mount.options[own : own + 1] in TMPFS_MODES
+    )
+
+
+def _environment(case: Case) -> Iterator[Effect]:
+    for value in case.env("container")[-1:]:
+        yield Effect("container", value)
+
+
+def _machine(case: Case) -> Iterator[Effect]:
+    for value in case.env("container_uuid")[-1:]:
+        yield Effect("container_uuid", value, _source(case, value))
+
+
+def _source(case: Case, value: str) -> str:
+    """What a container_uuid is made from: the same calculation gives the same value."""
+    container = case.container
+    if not machine_id.parse(value):
+        return "no id128: systemd passes it over"
+    if value == machine_id.from_pod(case.pod_uid(), container.name):
+        return "from the pod's UID and the container's name"
+    if value == machine_id.from_container_id(container.id, case.pod_uid(), container.name):
+        return "from the container's ID"
+    return "the container's own"
+
+
+def _selinux(case: Case) -> Iterator[Effect]:
+    type = ":".join(case.container.selinux_label.split(":", 3)[2:3])
+    if type and type in (INIT_TYPE, case.annotations.get(a.SELINUX)):
+        yield Effect("selinux", type)
+
+
+def _apparmor(case: Case) -> Iterator[Effect]:
+    named = case.annotations.get(a.APPARMOR)
+    if named and named == (case.container.apparmor_profile or "unconfined"):
+        yield Effect("apparmor", named)
+
+
+EFFECTS: tuple[Callable[[Case], Iterator[Effect]], ...] = (
+    _cgroup,
+    _limit,
+    _tmpfs,
+    _environment,
+    _machine,
+    _selinux,
+    _apparmor,
+)

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from oci_systemd.engines.launcher import paths_of, runtime_of, stub
 from tests.shells.conftest import spec
-from tests.shells.wrapper import ROOT, Wrapper, library
+from tests.shells.wrapper import GREP, PYTHON, ROOT, Wrapper, library
 
 THROUGH = {
     "state": "state ID",
@@ -270,3 +271,39 @@ def test_missing_runtime_or_ourselves_is_said_with_the_remedy(
 def test_runtime_in_the_environment_may_be_a_bare_name(wrapper: Wrapper) -> None:
     environ = {**os.environ, "OCI_SYSTEMD_RUNTIME": "fake-runc", "PATH": f"{wrapper.folder}:{os.environ['PATH']}"}
     assert wrapper.run("state", "ID", env=environ).returncode == 7
+
+
+@pytest.fixture
+def stubbed(tmp_path: Path) -> Wrapper:
+    """A wrapper called by a stub for another runtime than its own, which is not there."""
+    wrapper = Wrapper(tmp_path, runtime="/nowhere/runc")
+    path, text = stub(str(wrapper.path), str(wrapper.runtime), "containerd", "systemd")
+    wrapper.path = Path(path)
+    wrapper.path.write_text(text)
+    wrapper.path.chmod(0o755)
+    return wrapper
+
+
+def test_stub_has_its_own_runtime_behind_the_launcher(stubbed: Wrapper, systemd: dict[str, Any]) -> None:
+    for words in (
+        ["state", "ID"],
+        ["kill", "ID", "9"],
+        ["kill", "ID"],
+        ["create", "--bundle", stubbed.bundle(systemd), "ID"],
+    ):
+        result = stubbed.run(*words)
+        assert (result.returncode, result.stdout, result.stderr) == (7, "", "")
+        assert stubbed.words() == [*map(str, words)]
+    assert "tmpfs" in (stubbed.folder / "bundle/config.json").read_text()
+
+
+def test_stub_and_launcher_tell_what_they_name(stubbed: Wrapper) -> None:
+    launcher = stubbed.folder / "oci-systemd-runtime"
+    assert paths_of(stubbed.path.read_text()) == [str(stubbed.runtime), str(launcher)]
+    assert runtime_of(launcher.read_text()) == "/nowhere/runc"
+    assert paths_of(launcher.read_text())[1:] == [PYTHON, library(), GREP]
+
+
+def test_stub_in_front_of_itself_is_said(stubbed: Wrapper) -> None:
+    stubbed.path.write_text(stubbed.path.read_text().replace(str(stubbed.runtime), str(stubbed.path)))
+    assert stubbed.run("state", "ID").stderr.startswith("oci-systemd: the real runtime")

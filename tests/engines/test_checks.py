@@ -1,0 +1,142 @@
+"""What each fact of a node means, and that whatever is not a pass says what to do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from oci_systemd.engines import checks
+from oci_systemd.engines.checks import FAIL, PASS, WARN, Finding, Found, Launcher, Machine, numbers
+
+GOOD = Machine(
+    kernel="6.12.38+deb13-amd64",
+    cgroup_v2=True,
+    nsdelegate=True,
+    controllers=frozenset({"cpu", "memory", "pids", "io"}),
+    selinux="",
+    selinux_init=True,
+    manage_cgroup=False,
+)
+LAUNCHER = Launcher("/usr/bin/oci-systemd-runtime", True, (), "/usr/sbin/runc", "runc", "1.3.6")
+OURS = {"systemd": "/usr/bin/oci-systemd-runtime"}
+CONTAINERD = Found(
+    "containerd",
+    "containerd",
+    "2.1.9",
+    written=OURS,
+    handlers=OURS,
+    drivers={"runc": True, "systemd": True},
+    passed={"runc": (), "systemd": tuple(checks.CRUCIAL)},
+    nri=True,
+    restart="systemctl restart containerd",
+)
+
+
+def statuses(findings: list[Finding], subject: str) -> list[str]:
+    return [finding.status for finding in findings if finding.subject == subject]
+
+
+def machine(**facts: object) -> list[Finding]:
+    return list(checks.machine(replace(GOOD, **facts)))  # type: ignore[arg-type]
+
+
+def test_a_good_node_passes() -> None:
+    findings = [*machine(), *checks.launchers([LAUNCHER]), *checks.engines([CONTAINERD]), *checks.hooks([])]
+    assert {finding.status for finding in findings} == {PASS}
+
+
+MACHINES = {
+    "cgroup v1": ({"cgroup_v2": False}, "cgroup", FAIL),
+    "no nsdelegate": ({"nsdelegate": False}, "nsdelegate", FAIL),
+    "no nsdelegate, as set": ({"nsdelegate": False, "require_nsdelegate": False}, "nsdelegate", WARN),
+    "no memory": ({"controllers": frozenset({"cpu", "pids"})}, "controllers", WARN),
+    "kernel that cannot cap": ({"kernel": "4.9.0-19-amd64"}, "kernel", FAIL),
+    "old kernel": ({"kernel": "5.3.18"}, "kernel", WARN),
+    "SELinux without the type": ({"selinux": "enforcing", "selinux_init": False}, "SELinux", FAIL),
+    "the same, permissive": ({"selinux": "permissive", "selinux_init": False}, "SELinux", PASS),
+    "the same, with the boolean": (
+        {"selinux": "enforcing", "selinux_init": False, "manage_cgroup": True},
+        "SELinux",
+        PASS,
+    ),
+    "SELinux": ({"selinux": "enforcing"}, "SELinux", PASS),
+    "broken settings": ({"settings": ("settings file /x, line 1: no",)}, "settings", FAIL),
+}
+
+
+@pytest.mark.parametrize(("facts", "subject", "status"), MACHINES.values(), ids=MACHINES)
+def test_machine(facts: dict[str, object], subject: str, status: str) -> None:
+    assert statuses(machine(**facts), subject) == [status]
+
+
+def test_without_cgroup_v2_nothing_else_is_said_of_it() -> None:
+    subjects = {finding.subject for finding in machine(cgroup_v2=False)}
+    assert not subjects & {"nsdelegate", "controllers"}
+
+
+LAUNCHERS = {
+    "not executable": ({"executable": False}, "wrapper", FAIL),
+    "a path that is gone": ({"missing": ("/usr/lib/oci-systemd",)}, "wrapper", FAIL),
+    "another Python": ({"frozen": False}, "wrapper", WARN),
+    "no runtime": ({"version": "", "name": ""}, "runtime", FAIL),
+    "runc 1.0": ({"version": "1.0.0-rc95"}, "runc", WARN),
+    "runc 0.1": ({"version": "0.1.1"}, "runc", FAIL),
+    "runc that lets out": ({"version": "1.1.11"}, "runc", WARN),
+    "runc 1.1.12": ({"version": "1.1.12"}, "runc", PASS),
+    "runc 1.4.0": ({"version": "1.4.0"}, "runc", WARN),
+    "runc 1.4.1": ({"version": "1.4.1"}, "runc", PASS),
+    "crun": ({"name": "crun", "version": "1.21"}, "crun", PASS),
+    "another one": ({"name": "youki", "version": "0.5"}, "youki", PASS),
+}
+
+
+@pytest.mark.parametrize(("facts", "subject", "status"), LAUNCHERS.values(), ids=LAUNCHERS)
+def test_launcher(facts: dict[str, object], subject: str, status: str) -> None:
+    found = list(checks.launchers([replace(LAUNCHER, **facts)]))  # type: ignore[arg-type]
+    assert statuses(found, subject) == [status]
+
+
+def test_no_launcher_at_all_fails() -> None:
+    assert statuses(list(checks.launchers([])), "wrapper") == [FAIL]
+
+
+ENGINES = {
+    "handler that is not in effect": ({"handlers": {}}, FAIL, "not in effect"),
+    "no handler": ({"handlers": {}, "written": {}}, WARN, "does not know the wrapper"),
+    "another cgroup driver": ({"drivers": {"runc": True, "systemd": False}}, FAIL, "another cgroup driver"),
+    "no driver said": ({"drivers": {"runc": True}}, FAIL, "another cgroup driver"),
+    "annotations that stop": ({"passed": {"systemd": ["io.systemd.*"]}}, WARN, "does not pass all annotations"),
+    "older process": ({"stale": True}, WARN, "newer than its process"),
+    "files that cannot be read": ({"problem": "/etc/x is no TOML"}, FAIL, "is no TOML"),
+}
+
+
+@pytest.mark.parametrize(("facts", "status", "said"), ENGINES.values(), ids=ENGINES)
+def test_engine(facts: dict[str, object], status: str, said: str) -> None:
+    findings = list(checks.engines([replace(CONTAINERD, **facts)]))  # type: ignore[arg-type]
+    assert [finding.status for finding in findings if said in finding.said] == [status]
+
+
+def test_no_engine_is_a_warning() -> None:
+    assert statuses(list(checks.engines([])), "engines") == [WARN]
+
+
+def test_hook_where_crio_reads_fails() -> None:
+    assert statuses(list(checks.hooks(["/etc/containers/oci/hooks.d/x.json"])), "hooks") == [FAIL]
+
+
+def test_whatever_is_no_pass_says_what_to_do() -> None:
+    cases = [machine(**facts) for facts, *_ in MACHINES.values()]
+    cases += [list(checks.launchers([replace(LAUNCHER, **facts)])) for facts, *_ in LAUNCHERS.values()]  # type: ignore[arg-type]
+    cases += [list(checks.engines([replace(CONTAINERD, **facts)])) for facts, *_ in ENGINES.values()]  # type: ignore[arg-type]
+    findings = [finding for found in cases for finding in found]
+    assert all(bool(finding.remedy) == (finding.status != PASS) for finding in findings)
+
+
+NUMBERS = {"1.1.12": (1, 1, 12), "v1.4.0-rc.1": (1, 4, 0), "6.12.38+deb13": (6, 12, 38), "": (), "x": (), "1": (1,)}
+
+
+@pytest.mark.parametrize(("text", "expected"), NUMBERS.items())
+def test_numbers(text: str, expected: tuple[int, ...]) -> None:
+    assert numbers(text) == expected

@@ -83,8 +83,9 @@ def install(
 ) -> None:  # fmt: skip
     """Make the wrapper a runtime of an engine.
 
-    That is a handler of containerd or CRI-O, which a RuntimeClass names, or a runtime of Docker or podman. What is there stays: comments, order, other runtimes. Once more it changes only what is wanted differently: without
-    --default, for one, ours is the default no longer. `uninstall` takes back what this wrote.
+    That is a handler of containerd or CRI-O, which a RuntimeClass names, or a runtime of Docker or podman. What is there
+    stays: comments, order, other runtimes. Once more it changes only what is wanted differently: without --default, for one,
+    ours is the default no longer. `uninstall` takes back what this wrote.
     """
     if hook and engine != "podman":
         raise Problem(f"--hook is podman's; {engine} takes the runtime alone")

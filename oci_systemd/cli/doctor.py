@@ -98,6 +98,7 @@ def _machine() -> Machine:
         manage_cgroup=_text(selinux / "booleans/container_manage_cgroup").startswith("1"),
         require_nsdelegate=bool(settings.values["cgroup.require_nsdelegate"]),
         settings=settings.problem.sentences if settings.problem else (),
+        inotify=int(_text(Path("/proc/sys/fs/inotify/max_user_instances")) or 0),
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PASS, WARN, FAIL = "pass", "warn", "fail"
 LIMITED = ("cpu", "memory", "pids")  # controllers without which no container has limits
+EACH, ENOUGH = 6, 1024  # inotify instances that a systemd takes (5 to 6 were seen), and those that a node should have
 CRUCIAL = containerd.PASSED[:2]
 
 
@@ -29,7 +30,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`kernel`: its release. `controllers`: those of cgroup v2. `selinux`: "", "permissive" or "enforcing"."""
+    """`kernel`: its release. `controllers`: those of cgroup v2. `selinux`: "", "permissive" or "enforcing".
+
+    `inotify`: how many instances a user may have; root of all containers without a user namespace is one user.
+    """
 
     kernel: str
     cgroup_v2: bool
@@ -40,6 +44,7 @@ class Machine:
     manage_cgroup: bool
     require_nsdelegate: bool = True
     settings: tuple[str, ...] = ()
+    inotify: int = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,7 @@ def machine(facts: Machine) -> Iterator[Finding]:
         yield _nsdelegate(facts)
         yield _controllers(facts)
     yield _kernel(facts.kernel)
+    yield _inotify(facts.inotify)
     yield from _selinux(facts)
     yield _settings(facts)
 
@@ -123,6 +129,14 @@ def _kernel(release: str) -> Finding:
     if number < (5, 4):  # systemd 258, README, requirements
         return Finding("kernel", WARN, f"{release} is older than new systemd wants", "use 5.4 or later")
     return Finding("kernel", PASS, release)
+
+
+def _inotify(instances: int) -> Finding:
+    many = instances // EACH
+    if instances >= ENOUGH:
+        return Finding("inotify", PASS, f"{instances} instances are enough for {many} systemd containers")
+    remedy = f"sysctl fs.inotify.max_user_instances={ENOUGH}"
+    return Finding("inotify", WARN, f"{instances} instances are enough for some {many} systemd containers", remedy)
 
 
 def _selinux(facts: Machine) -> Iterator[Finding]:

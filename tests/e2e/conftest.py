@@ -1,11 +1,22 @@
-"""Nodes, images and wrappers for the end-to-end tests: made once for a session, nothing of them left after it."""
+"""Nodes, images, wrappers and engines for the end-to-end tests: made once for a session, nothing of them left after it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache as once
+from pathlib import Path
 
 import pytest
 
+from tests.e2e.lab.containerd import Containerd
 from tests.e2e.lab.node import Node
 from tests.e2e.lab.rootfs import IMAGES, NODES, RootFS, prepare
+
+# The nodes with the engines that pods are run by, and the configurations that these start from.
+ENGINES = {
+    f"containerd-{major}-{configuration}": (NODES[node], configuration)
+    for major, node in ((1, "runc-1.1"), (2, "runc-1.3"))
+    for configuration in ("packaged", "site")
+}
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +34,45 @@ def node(request: pytest.FixtureRequest, cache: None) -> Iterator[Node]:
 @pytest.fixture(scope="session", params=IMAGES)
 def image(request: pytest.FixtureRequest, cache: None) -> RootFS:
     return IMAGES[request.param]
+
+
+@pytest.fixture(scope="session")
+def inotify() -> Iterator[None]:
+    """Room for many systemds: each takes five or six inotify instances, and a user has 128 (inotify(7))."""
+    limit = Path("/proc/sys/fs/inotify/max_user_instances")
+    before = limit.read_text()
+    limit.write_text(str(max(int(before), 2048)))
+    yield
+    limit.write_text(before)
+
+
+@pytest.fixture(scope="session")
+def containerds(cache: None, inotify: None) -> Iterator[Callable[[RootFS], Containerd]]:
+    """A node's containerd, the same each time, not running."""
+    with ExitStack() as stack:
+
+        @once
+        def containerd(rootfs: RootFS) -> Containerd:
+            node = stack.enter_context(Node(rootfs))
+            node.spare_limits()
+            node.install()
+            engine = Containerd(node)
+            stack.callback(engine.cri.close)
+            return engine
+
+        yield containerd
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def engine(request: pytest.FixtureRequest, containerds: Callable[[RootFS], Containerd]) -> Iterator[Containerd]:
+    """containerd with our handlers, for pods that name them."""
+    rootfs, configuration = ENGINES[request.param]
+    engine = containerds(rootfs)
+    engine.use_configuration(configuration)
+    engine.start()
+    engine.import_images()
+    engine.install_handlers()
+    engine.restart()
+    yield engine
+    engine.uninstall_handlers("--force")
+    engine.stop()

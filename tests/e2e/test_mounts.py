@@ -146,5 +146,5 @@ def test_nothing_stays_on_the_node(node: Node, image: RootFS) -> None:
     with Container(node, image) as container:
         assert booted(container)
     assert not Path(container.files("")).exists()
-    assert not node.path(f"/sys/fs/cgroup/{node.cgroup}/{container.id}").exists()
+    assert not node.path(f"/sys/fs/cgroup/{container.id}").exists()
     assert container.id not in node.path("/proc/1/mountinfo").read_text()

@@ -61,6 +61,7 @@ MACHINES = {
         PASS,
     ),
     "SELinux": ({"selinux": "enforcing"}, "SELinux", PASS),
+    "few inotify instances": ({"inotify": 128}, "inotify", WARN),
     "broken settings": ({"settings": ("settings file /x, line 1: no",)}, "settings", FAIL),
 }
 

@@ -1,11 +1,11 @@
 """Capture the config.json files that containerd writes for a kubelet's pods.
 
-    node.sh NODE LAB env PYTHONPATH=/lab/PYTHON python3 /lab/capture/containerd.py /lab /lab/raw/ENGINE [CASE...]
+    node.sh NODE LAB env PYTHONPATH=/lab:/lab/python python3 -m tests.corpus.capture.containerd /lab /lab/raw/ENGINE [CASE...]
 
-In a node with containerd and runc on cgroup v2; PYTHONPATH names grpcio and protobuf for the node's Python. The first
-argument is the directory with the archives that images.py wrote, the second gets CASE.json and names.txt for
-normalise.py; its last part is the engine's name in the corpus. With CASE only these; `selinux` and `apparmor` are left
-out where the kernel has neither.
+In a node with containerd and runc on cgroup v2; PYTHONPATH names these tests, and grpcio and protobuf for the node's
+Python. The first argument is the directory with the archives that images.py wrote, the second gets CASE.json and
+names.txt for normalise.py; its last part is the engine's name in the corpus. With CASE only these; `selinux` and
+`apparmor` are left out where the kernel has neither.
 """
 
 import sys
@@ -16,12 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import kubelet
-from cri import RUNTIME_DEFAULT, Container, Cri, Limits, Mount, Pod, Profile, SELinux
-from record import APPARMOR, SELINUX, WORK, Recorder, daemon, fictional_uid, run, write_json
+
+from tests.corpus.capture.record import APPARMOR, SELINUX, WORK, Recorder, daemon, fictional_uid, run
+from tests.cri.client import Cri
+from tests.cri.kubelet import ENVIRONMENT, Kubelet
+from tests.cri.network import write_network
+from tests.cri.pod import RUNTIME_DEFAULT, Container, Limits, Mount, Pod, Profile, SELinux
 
 SOCKET = "/run/containerd/containerd.sock"
 KEY = "io.systemd.container"
+KUBELET = Kubelet()
 SYSTEMD = ("/lib/systemd/systemd",)
 SYSTEMD_ARGS = ("--system", "--unit=multi-user.target", "--log-target=console", "--log-level=debug")
 
@@ -71,15 +75,6 @@ version = 3
       SystemdCgroup = true
 """
 
-# A network plugin that gives every pod the same address and makes no interface.
-CNI_PLUGIN = """#!/bin/sh
-case $CNI_COMMAND in
-ADD) echo '{"cniVersion": "1.0.0", "interfaces": [{"name": "eth0", "sandbox": "'"$CNI_NETNS"'"}],
-    "ips": [{"address": "10.244.0.5/24", "interface": 0}]}' ;;
-VERSION) echo '{"cniVersion": "1.0.0", "supportedVersions": ["1.0.0"]}' ;;
-esac
-"""
-
 
 @dataclass(frozen=True)
 class Case:
@@ -106,7 +101,7 @@ def one(name: str, container: Container | None = None, **options: Any) -> Case:
 
 def empty_dir(name: str, path: str) -> Case:
     """systemd with an emptyDir volume."""
-    return one(name, volumes=lambda pod: [kubelet.empty_dir(pod, "scratch", path)])
+    return one(name, volumes=lambda pod: [KUBELET.empty_dir(pod, "scratch", path)])
 
 
 def cgroup_bind(readonly: bool) -> Callable[[Pod], list[Mount]]:
@@ -118,7 +113,7 @@ CASES = [
     one("systemd"),
     one("shell", Container(command=("/bin/sh", "-c", "sleep 3600"))),
     one("privileged", pod={"privileged": True}),
-    one("service-account", volumes=lambda pod: [kubelet.service_account(pod)]),
+    one("service-account", volumes=lambda pod: [KUBELET.service_account(pod)]),
     empty_dir("emptydir-run", "/run"),
     empty_dir("emptydir-var-run", "/var/run"),
     empty_dir("emptydir-run-lock", "/run/lock"),
@@ -129,7 +124,7 @@ CASES = [
     one(
         "example",
         Container(command=SYSTEMD, args=SYSTEMD_ARGS, tty=True, seccomp=Profile(RUNTIME_DEFAULT)),
-        volumes=lambda pod: [kubelet.service_account(pod)],
+        volumes=lambda pod: [KUBELET.service_account(pod)],
     ),
     one("annotated", Container(command=("/entrypoint.sh",)), pod={"annotations": {KEY: "true"}}),
     one("opted-out", pod={"annotations": {KEY: "false"}}),
@@ -139,7 +134,7 @@ CASES = [
             "pair-main": Container(command=("/entrypoint.sh",)),
             "pair-sidecar": Container("sidecar", command=("/bin/sh", "-c", "sleep 3600")),
         },
-        volumes=lambda pod: [kubelet.service_account(pod)],
+        volumes=lambda pod: [KUBELET.service_account(pod)],
         pod={"annotations": {f"{KEY}/main": "true"}},
     ),
     one("run-as-user", Container(run_as_user=1000)),
@@ -170,8 +165,8 @@ def make_pod(case: Case, engine: str, systemd_driver: bool) -> Pod:
 def make_container(case: Case, pod: Pod, container: Container) -> Container:
     """A container with what the kubelet adds to it."""
     fields = {name: getattr(container, name) for name in container.__dataclass_fields__}
-    fields["mounts"] = [*case.volumes(pod), *kubelet.own_mounts(pod, container.name)]
-    fields["environment"] = kubelet.ENVIRONMENT
+    fields["mounts"] = [*case.volumes(pod), *KUBELET.own_mounts(pod, container.name)]
+    fields["environment"] = ENVIRONMENT
     fields["limits"] = Limits()
     fields["selinux"] = pod.selinux
     return Container(**fields)
@@ -196,13 +191,7 @@ def capture(case: Case, cri: Cri, recorder: Recorder, systemd_driver: bool) -> N
 
 def write_config(newer: bool, runtime: Path) -> Path:
     """Write containerd's configuration and the network's."""
-    plugin = WORK / "cni/bin/fixed"
-    plugin.parent.mkdir(parents=True)
-    plugin.write_text(CNI_PLUGIN)
-    plugin.chmod(0o755)
-    (plugin.parent / "loopback").symlink_to("fixed")
-    network = {"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "fixed"}]}
-    write_json(WORK / "cni/conf/pods.conflist", network)
+    write_network(WORK / "cni/bin", WORK / "cni/conf")
     template = CONFIG_2 if newer else CONFIG_1_7
     selinux = str(SELINUX.exists()).lower()
     config = WORK / "config.toml"

@@ -1,6 +1,6 @@
 """Capture the config.json files that Docker writes.
 
-    node.sh NODE LAB python3 /lab/capture/docker.py /lab /lab/raw/docker [CASE...]
+    node.sh NODE LAB env PYTHONPATH=/lab python3 -m tests.corpus.capture.docker /lab /lab/raw/docker [CASE...]
 
 In a node with dockerd, containerd and runc on cgroup v2. The first argument is the directory with the archives that
 images.py wrote, the second gets CASE.json and names.txt for normalise.py; its last part is the engine's name in the
@@ -12,7 +12,7 @@ import sys
 from contextlib import closing, suppress
 from pathlib import Path
 
-from record import APPARMOR, SELINUX, WORK, Recorder, daemon, run, wait_for, write_json
+from tests.corpus.capture.record import APPARMOR, SELINUX, WORK, Recorder, daemon, run, wait_for, write_json
 
 IMAGE = "example/systemd:1"
 INIT = ("/sbin/init",)

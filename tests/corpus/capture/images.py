@@ -1,6 +1,6 @@
 """Write the image archives that the capture scripts use into a directory.
 
-    images.py ROOT LAB
+    python3 -m tests.corpus.capture.images ROOT LAB
 
 ROOT is a root file system with systemd (mmdebstrap --variant=minbase --include=systemd,systemd-sysv,dbus,procps …), LAB
 the directory that node.sh shows in the node as /lab. Run it as root, on the machine itself; it needs a C compiler.
@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mkimage import pack, write_image
+from tests.cri.image import pack, write_image
 
 SEARCH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PAUSE = "#include <unistd.h>\nint main(void) { for (;;) pause(); }\n"
@@ -37,11 +37,11 @@ def main() -> None:
     layer = pack(root)
     (lab / "rootfs.tar").write_bytes(layer)
     config = {"Entrypoint": ["/sbin/init"], "Env": [SEARCH]}
-    write_image(layer, lab / "systemd.tar", "docker.io/example/systemd:1", config)
+    write_image([layer], lab / "systemd.tar", "docker.io/example/systemd:1", config)
     volumes: dict[str, Any] = {"Volumes": {"/run": {}, "/var/lib/data": {}}}
-    write_image(layer, lab / "volume.tar", "docker.io/example/systemd-volume:1", config | volumes)
+    write_image([layer], lab / "volume.tar", "docker.io/example/systemd-volume:1", config | volumes)
     pause = {"Entrypoint": ["/pause"], "Env": [SEARCH], "User": "65535:65535", "WorkingDir": "/"}
-    write_image(pause_layer(), lab / "pause.tar", "docker.io/example/pause:1", pause)
+    write_image([pause_layer()], lab / "pause.tar", "docker.io/example/pause:1", pause)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Turn captured config.json files into the corpus: what differs from run to run becomes the same at every capture.
 
-    normalise.py RAW CORPUS
+    python3 -m tests.corpus.capture.normalise RAW CORPUS
 
 RAW/ENGINE/CASE.json becomes CORPUS/ENGINE/CASE.json; RAW/ENGINE/names.txt, if it is there, says which ID becomes which.
 Text is replaced by text of the same kind in place, so that the engine's formatting, order and escapes stay to the byte.
@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-from record import fictional_id
+from tests.corpus.capture.record import fictional_id
 
 LONG_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 SHORT_ID = re.compile(r"(?<![0-9a-f_-])[0-9a-f]{12}(?![0-9a-f])")

@@ -1,6 +1,6 @@
 """Capture the config.json files that Podman writes for root.
 
-    node.sh NODE LAB python3 /lab/capture/podman.py /lab /lab/raw/podman [CASE...]
+    node.sh NODE LAB env PYTHONPATH=/lab python3 -m tests.corpus.capture.podman /lab /lab/raw/podman [CASE...]
 
 In a node with podman and crun on cgroup v2. The first argument is the directory with the archives that images.py wrote,
 the second gets CASE.json and names.txt for normalise.py; its last part is the engine's name in the corpus. With CASE
@@ -12,7 +12,7 @@ import sys
 from contextlib import closing, suppress
 from pathlib import Path
 
-from record import APPARMOR, SELINUX, Recorder, run
+from tests.corpus.capture.record import APPARMOR, SELINUX, Recorder, run
 
 IMAGE = "docker.io/example/systemd:1"
 INIT = ("/sbin/init",)

@@ -1,6 +1,6 @@
 """Capture the config.json files that runc and crun write themselves.
 
-    node.sh NODE LAB python3 /lab/capture/runtimes.py /lab/raw
+    node.sh NODE LAB env PYTHONPATH=/lab python3 -m tests.corpus.capture.runtimes /lab/raw
 
 In a node with runc and crun. The argument gets runc/CASE.json and crun/CASE.json.
 """
@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from record import run
+from tests.corpus.capture.record import run
 
 CASES = {
     "runc/spec": ("runc", "spec"),

@@ -83,7 +83,7 @@ class Container:
         spec["process"]["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), granted)
         spec["root"]["readonly"] = False
         spec["linux"]["namespaces"] = [*({"type": t} for t in ("pid", "network", "ipc", "uts", "mount", "cgroup"))]
-        spec["linux"]["cgroupsPath"] = f"/{self.node.cgroup}/{self.id}"
+        spec["linux"]["cgroupsPath"] = f"/{self.id}"
         return spec
 
     @property

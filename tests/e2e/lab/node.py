@@ -1,10 +1,13 @@
-"""A node: a root file system with a container runtime, in mount and PID namespaces of its own on this machine.
+"""A node: a root file system with container engines, in mount, PID and cgroup namespaces of its own on this machine.
 
-Law: a node leaves nothing behind. Its mounts and processes end with it, and it ends with the process that started it.
+Law: a node leaves nothing behind. Its mounts, processes and cgroups end with it, and it ends with the process that started it.
 """
 
 import os
+import shutil
 import subprocess
+import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -14,32 +17,35 @@ from tests.e2e.lab.rootfs import CACHE, LabError, RootFS
 
 SOURCE = Path(__file__).parents[3]
 SCRIPT = Path(__file__).with_name("node.sh")
+WITHOUT_LIMITS = Path(__file__).with_name("without-limits.sh")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Enters the cgroup named first, from outside of the namespaces, and becomes the rest.
+ENTER = 'echo $$ >"$0" && exec "$@"'
 
 
 class Node:
-    """Commands run in it by `run`; its files are seen from outside by `path`; its containers are in `cgroup`."""
+    """Commands run in it by `run`; its files are seen from outside by `path`; its containers are below its /sys/fs/cgroup."""
 
     def __init__(self, rootfs: RootFS) -> None:
         self.rootfs = rootfs
         self.launcher = "/usr/bin/oci-systemd-runtime"
-        self.cgroup = f"lab-{os.getpid()}-{rootfs.name}"
+        self._daemons: list[subprocess.Popen[bytes]] = []
         self._process = self._start()
         self._root = Path("/proc", self._pid(), "root")
 
     def _start(self) -> subprocess.Popen[str]:
-        enter = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
-        become = ["bash", str(SCRIPT), str(self.rootfs.path), str(CACHE), str(SOURCE), self.cgroup]
+        cgroup = f"lab-{os.getpid()}-{self.rootfs.name}-{id(self):x}"
+        become = ["bash", str(SCRIPT), str(self.rootfs.path), str(CACHE), str(SOURCE), cgroup]
         # A session of its own: an interrupt from the keyboard must not end it before it has cleaned up.
         pipe = subprocess.PIPE
-        return subprocess.Popen([*enter, *become], stdin=pipe, stdout=pipe, text=True, start_new_session=True)
+        return subprocess.Popen(become, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
 
     def _pid(self) -> str:
         assert self._process.stdout
         pid = self._process.stdout.readline().strip()
         if not pid:
             raise LabError(
-                f"no node from '{self.rootfs.path}': mount and PID namespaces are refused here, or it has no cgroup v2"
+                f"no node from '{self.rootfs.path}': mount, PID and cgroup namespaces are refused here, or it has no cgroup v2"
             )
         return pid
 
@@ -53,13 +59,17 @@ class Node:
 
     def close(self) -> None:
         self._process.communicate("")
+        for daemon in self._daemons:
+            daemon.wait()
 
     def path(self, inside: str | Path) -> Path:
         """Where this process finds what the node calls INSIDE."""
         return self._root / str(inside).lstrip("/")
 
     def command(self, words: Sequence[str]) -> list[str]:
-        return ["nsenter", "--target", self._root.parent.name, "--mount", "--pid", "--root", "--wd", "--", *words]
+        cgroup = str(self.path("/sys/fs/cgroup/node/cgroup.procs"))
+        namespaces = ["--mount", "--uts", "--pid", "--cgroup", "--root", "--wd"]
+        return ["sh", "-c", ENTER, cgroup, "nsenter", "--target", self._root.parent.name, *namespaces, "--", *words]
 
     def run(
         self, *words: str, check: bool = True, env: Mapping[str, str] | None = None, output: IO[bytes] | None = None
@@ -81,16 +91,54 @@ class Node:
             )
         return done
 
+    def start(self, *words: str, log: str) -> None:
+        """Start WORDS as a daemon. Its output is added to LOG; its process ID in the node is in LOG with `.pid` behind."""
+        keep = f'echo $$ >{log}.pid; exec "$@"'
+        with self.path(log).open("ab") as output:
+            daemon = subprocess.Popen(
+                self.command(["sh", "-c", keep, "sh", *words]),
+                env={"PATH": PATH, "LC_ALL": "C"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self._daemons.append(daemon)
+
+    def stop(self, log: str) -> None:
+        """End the daemon that writes LOG, and wait for its end. What it started lives on."""
+        self.run("sh", "-c", f"kill $(cat {log}.pid); while kill -0 $(cat {log}.pid); do sleep 0.05; done 2>/dev/null")
+
+    # What is installed in it
+
     def install(self) -> None:
         """Install this source tree as a user would, and a settings file where the hierarchy is mounted without nsdelegate."""
         runtime = self.run("sh", "-c", "command -v runc").stdout.strip()
         install = ["make", "-C", "/source", "install", "PREFIX=/usr", f"RUNTIME={runtime}"]
-        # What a container's start needs is the standard library: the command line's dependencies stay out of the node.
         self.run(*install, "PYTHON=/usr/bin/python3", "DEPENDENCIES=no")
+        self._install_dependencies("/usr/lib/oci-systemd")
         if not self.nsdelegate():
             settings = self.path("/etc/oci-systemd/config.toml")
             settings.parent.mkdir(parents=True, exist_ok=True)
             settings.write_text("[cgroup]\nrequire_nsdelegate = false\n")
+
+    def _install_dependencies(self, place: str) -> None:
+        """What the command line needs, by this machine's pip: the node has none, and no network to count on."""
+        version = self.run("python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").stdout.strip()
+        wanted = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["dependencies"]
+        pip = [sys.executable, "-m", "pip", "install", "--target", str(self.path(place)), "--no-compile"]
+        done = subprocess.run(
+            [*pip, "--python-version", version, "--only-binary=:all:", *wanted], capture_output=True, text=True
+        )
+        if done.returncode:
+            raise LabError(f"pip could not get {wanted} for Python {version}:\n{done.stderr.strip()}")
+
+    def spare_limits(self) -> None:
+        """Where the v2 hierarchy lacks the controllers for limits, let the runtimes be ones that drop them."""
+        if {"cpu", "memory", "pids"} <= set(self.path("/sys/fs/cgroup/cgroup.controllers").read_text().split()):
+            return
+        for runtime in ("runc", "crun"):
+            shutil.copy(WITHOUT_LIMITS, self.path(f"/usr/local/sbin/{runtime}"))
 
     def nsdelegate(self) -> bool:
         mounts = (line.split(" - ") for line in self.path("/proc/1/mountinfo").read_text().splitlines())

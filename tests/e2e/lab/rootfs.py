@@ -19,7 +19,8 @@ from pathlib import Path
 CACHE = Path(os.environ.get("OCI_SYSTEMD_LAB", "/var/cache/oci-systemd-lab"))
 
 SYSTEMD = ("systemd", "systemd-sysv", "dbus", "procps")
-NODE = ("runc", "python3", "make", "procps", "busybox-static", "tini")
+NODE = ("runc", "crun", "containerd", "podman", "python3", "make", "jq", "procps", "busybox-static", "tini")
+DOCKER = ("docker.io", "docker-cli")
 
 
 class LabError(Exception):
@@ -49,7 +50,7 @@ IMAGES = {
     "forky": RootFS("image-forky", "forky", SYSTEMD),
 }
 NODES = {
-    "runc-1.1": RootFS("node-trixie", "trixie", NODE),
+    "runc-1.1": RootFS("node-trixie", "trixie", NODE + DOCKER),
     "runc-1.3": RootFS("node-forky", "forky", NODE),
 }
 

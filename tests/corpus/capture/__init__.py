@@ -1,0 +1,1 @@
+"""What took the corpus from real engines."""

@@ -1,0 +1,58 @@
+"""Protobuf messages built at import time from a small table of fields: no protoc, no generated code.
+
+How to use: `messages("package", TABLE)` gives the message classes by name. Needs protobuf (any from 3.20 up).
+
+A line of the table is a message's name and its fields, each `name=NUMBERtype`. Types: s string, y bytes, b bool,
+i int32 or an enumeration, j int64, u uint32, v uint64, M map<string, string>, otherwise the name of another message of
+the table; a `*` behind it means repeated. Fields that the table leaves out are skipped on reading and never sent.
+"""
+
+import re
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+SCALARS = {"s": 9, "y": 12, "b": 8, "i": 5, "j": 3, "u": 13, "v": 4}
+MESSAGE, OPTIONAL, REPEATED = 11, 1, 3
+FIELD = re.compile(r"(\w+)=(\d+)([A-Za-z0-9]+)(\*?)")
+
+
+def messages(package: str, table: str) -> dict[str, Any]:
+    """The message classes of `table`, by name."""
+    file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto3")
+    for line in table.strip().splitlines():
+        name, *fields = line.split()
+        message = file.message_type.add(name=name)
+        for field in fields:
+            _add_field(package, message, field)
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return {
+        message.name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{message.name}"))
+        for message in file.message_type
+    }
+
+
+def _add_field(package: str, message: Any, text: str) -> None:
+    match = FIELD.fullmatch(text)
+    if not match:
+        raise ValueError(f"{message.name}: not a field: {text}")
+    name, number, kind, star = match.groups()
+    label = REPEATED if star or kind == "M" else OPTIONAL
+    field = message.field.add(name=name, number=int(number), label=label)
+    if kind in SCALARS:
+        field.type = SCALARS[kind]
+        return
+    field.type = MESSAGE
+    field.type_name = f".{package}.{kind}"
+    if kind == "M":
+        field.type_name = f".{package}.{message.name}.{_add_map_entry(message, name)}"
+
+
+def _add_map_entry(message: Any, field: str) -> str:
+    name = "".join(part.capitalize() for part in field.split("_")) + "Entry"
+    entry = message.nested_type.add(name=name)
+    entry.options.map_entry = True
+    entry.field.add(name="key", number=1, label=OPTIONAL, type=SCALARS["s"])
+    entry.field.add(name="value", number=2, label=OPTIONAL, type=SCALARS["s"])
+    return name

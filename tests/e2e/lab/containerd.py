@@ -1,0 +1,118 @@
+"""containerd on a node: its configuration, its images, and its CRI socket, driven from outside of the node.
+
+Law: its configuration is what its package put there, or a site did, and what `oci-systemd install` made of it.
+"""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from tests.cri.client import Cri
+from tests.cri.kubelet import Kubelet
+from tests.cri.network import write_network
+from tests.e2e.lab import images
+from tests.e2e.lab.node import Node
+from tests.e2e.lab.rootfs import IMAGES, LabError
+
+CONFIG = "/etc/containerd/config.toml"
+SOCKET = "/run/containerd/containerd.sock"
+LOG = "/var/log/containerd.log"
+BUNDLES = Path("/run/containerd/io.containerd.runtime.v2.task/k8s.io")
+SITE = Path(__file__).with_name("site")
+HANDLER, CRUN_HANDLER = "systemd", "systemd-crun"
+
+
+class Containerd:
+    """Started by `start`; its socket is `cri`, also when it starts again."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.kubelet = Kubelet(node.path("/"))
+        self.config = node.path(CONFIG)
+        self.version = node.run("containerd", "--version").stdout.split()[2].lstrip("v")
+        self.major = int(self.version.partition(".")[0])
+        self.started_with = ""
+        self.cri = Cri(str(node.path(SOCKET)))
+
+    def start(self) -> None:
+        self.node.start("containerd", log=LOG)
+        try:
+            self.cri.wait_ready()
+        except grpc.RpcError as error:
+            raise LabError(f"containerd does not serve: {error.details()}\n{self.log()[-2000:]}") from error
+
+    def stop(self) -> None:
+        self.node.stop(LOG)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def log(self) -> str:
+        return self.node.path(LOG).read_text(errors="replace")
+
+    # Configuration
+
+    def use_configuration(self, name: str) -> None:
+        """`packaged`: what the package put there; `site`: one that a site has made its own."""
+        source = self.node.rootfs.path / CONFIG.lstrip("/")
+        if name == "site":
+            source = SITE / f"containerd-{self.major}.toml"
+        self.started_with = source.read_text()
+        self.config.write_text(self.started_with)
+        cni = self.part("runtime")["cni"]
+        programs = cni.get("bin_dirs") or [cni["bin_dir"]]
+        write_network(self.node.path(programs[0]), self.node.path(cni["conf_dir"]))
+
+    def install_handlers(self, *options: str) -> None:
+        """Ours before runc, as a node's owner would install it (OPTIONS are its), and another before crun."""
+        crun = self.node.run("sh", "-c", "command -v crun").stdout.strip()
+        self.node.run("oci-systemd", "install", "containerd", f"--handler={HANDLER}", *options)
+        self.node.run("oci-systemd", "install", "containerd", f"--handler={CRUN_HANDLER}", f"--runtime={crun}")
+
+    def uninstall_handlers(self, *options: str) -> None:
+        for handler in (HANDLER, CRUN_HANDLER):
+            self.node.run("oci-systemd", "uninstall", "containerd", f"--handler={handler}", *options)
+
+    def part(self, newer: str) -> dict[str, Any]:
+        """A part of CRI's configuration as it is in effect at the next start; containerd 1.x has only one."""
+        plugins = tomllib.loads(self.node.run("containerd", "config", "dump").stdout)["plugins"]
+        part: dict[str, Any] = plugins.get(f"io.containerd.cri.v1.{newer}") or plugins["io.containerd.grpc.v1.cri"]
+        return part
+
+    # Images
+
+    def import_images(self) -> None:
+        """All that pods need, so that nothing is pulled."""
+        archive = self.node.path("/tmp/image.tar")
+        known = self._ctr("images", "ls", "--quiet").split()
+        for image in (each for each in IMAGES if images.name(each) not in known):
+            images.write_systemd(image, archive)
+            self._import()
+        part = self.part("images")
+        pause = part.get("sandbox_image") or part["pinned_images"]["sandbox"]
+        for image in (images.name("busybox"), pause):
+            images.write_busybox(self.node.rootfs, archive, image, images.WAIT)
+            self._import()
+        archive.unlink()
+
+    def _import(self) -> None:
+        self._ctr("images", "import", "--snapshotter=overlayfs", "--local", "/tmp/image.tar")
+
+    def _ctr(self, *words: str) -> str:
+        return self.node.run("ctr", "--namespace=k8s.io", *words).stdout
+
+    # What becomes of a container
+
+    def described(self, container_id: str) -> Any:
+        """A container's config.json as containerd made it."""
+        return self.cri.info(container_id)["runtimeSpec"]
+
+    def given(self, container_id: str) -> Any:
+        """A container's config.json as the real runtime got it."""
+        bundle = self.node.path(BUNDLES / container_id)
+        given = bundle / "config.json.given"  # where limits were dropped from it afterwards
+        return json.loads((given if given.exists() else bundle / "config.json").read_text())

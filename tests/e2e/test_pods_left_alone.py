@@ -1,0 +1,112 @@
+"""Pods that get nothing, and pods that are refused: what is not wanted runs as described, and who asks in vain is told why."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import grpc
+import pytest
+
+from tests.cri.kubelet import Kubelet
+from tests.cri.pod import Mount, Pod
+from tests.e2e.lab.containerd import Containerd
+from tests.e2e.lab.images import ENTRYPOINT, WAIT, WAITING_INIT, name
+from tests.e2e.lab.pods import INIT, Case, Guest, begin, sandbox
+
+pytestmark = pytest.mark.engine
+
+KEY = "io.systemd.container"
+ADJUSTED = f"{KEY}.adjusted"
+ASKED = {"annotations": {KEY: "true"}}
+# It looks like systemd, and waits where systemd would not live.
+WAITING = replace(INIT, command=[WAITING_INIT])
+BUSYBOX = replace(INIT, image=name("busybox"))
+
+
+def host_cgroups(kubelet: Kubelet, pod: Pod) -> list[Mount]:
+    return [Mount("/sys/fs/cgroup", "/sys/fs/cgroup", readonly=True)]
+
+
+LEFT_ALONE = {
+    "shell": Case(replace(INIT, command=WAIT)),
+    "busybox-init": Case(replace(BUSYBOX, command=["/sbin/init"])),
+    "opted-out": Case(WAITING, pod={"annotations": {KEY: "false"}}),
+    "opted-out-by-name": Case(WAITING, pod={"annotations": {KEY: "true", f"{KEY}/main": "false"}}),
+    "named-another": Case(replace(INIT, command=WAIT), pod={"annotations": {f"{KEY}/other": "true"}}),
+    "host-pid": Case(WAITING, pod={"host_pid": True}),
+    "cgroups-of-the-host": Case(WAITING, volumes=host_cgroups),
+}
+
+
+@pytest.fixture(scope="module", params=LEFT_ALONE)
+def left_alone(request: pytest.FixtureRequest, engine: Containerd) -> Iterator[Guest]:
+    guest = begin(engine, request.param, LEFT_ALONE[request.param])
+    with guest.where:
+        yield guest
+
+
+def test_it_gets_what_containerd_described(left_alone: Guest) -> None:
+    assert ADJUSTED not in left_alone.given["annotations"]
+    assert left_alone.given == left_alone.described
+
+
+def test_it_runs(left_alone: Guest) -> None:
+    assert left_alone.is_running()
+    assert left_alone.output("/bin/sh", "-c", "echo here") == "here"
+
+
+def test_it_cannot_write_any_cgroup(left_alone: Guest) -> None:
+    assert "Read-only file system" in left_alone.output("/bin/sh", "-c", "mkdir /sys/fs/cgroup/e2e")
+
+
+def test_its_twin_that_looks_like_systemd_is_served(engine: Containerd) -> None:
+    guest = begin(engine, "served", Case(WAITING))
+    with guest.where:
+        assert ADJUSTED in guest.given["annotations"]
+        assert guest.given != guest.described
+        assert guest.output("/bin/sh", "-c", "mkdir /sys/fs/cgroup/e2e && echo made") == "made"
+
+
+def test_one_container_of_two_is_served_by_its_name(engine: Containerd) -> None:
+    with sandbox(engine, "pair", Case(pod={"annotations": {f"{KEY}/main": "true"}})) as pod:
+        sidecar = pod.run(replace(INIT, name="sidecar", command=WAIT))
+        main = pod.run(replace(INIT, name="main", command=[ENTRYPOINT]))
+        assert main.system_state() == "running"
+        assert sidecar.given == sidecar.described
+        assert sidecar.is_running()
+
+
+def test_systemd_does_not_live_under_the_plain_handler(engine: Containerd) -> None:
+    guest = begin(engine, "plain", Case(pod={"handler": "runc"}))
+    with guest.where:
+        assert guest.wait_exited()
+        assert guest.status.exit_code == 255
+
+
+@dataclass(frozen=True)
+class Refused(Case):
+    """A pod whose container is not created, and all that is said about it."""
+
+    says: tuple[str, ...] = ()
+
+
+REFUSED = {
+    "wrong-value": Refused(pod={"annotations": {KEY: "yes"}}, says=(KEY, "'yes'", '"true", "false" or "auto"')),
+    "wrong-value-by-name": Refused(pod={"annotations": {f"{KEY}/main": "on"}}, says=(f"{KEY}/main", "'on'")),
+    "two-mistakes": Refused(
+        pod={"annotations": {f"{KEY}.tmpfs": "run", f"{KEY}.machine-id": "host"}},
+        says=(f"{KEY}.tmpfs", f"{KEY}.machine-id"),
+    ),
+    "tmpfs-over-proc": Refused(pod={"annotations": {f"{KEY}.tmpfs": "/run,/proc/sys"}}, says=("/proc/sys",)),
+    "not-allowed": Refused(pod={"annotations": {f"{KEY}.apparmor": "unconfined"}}, says=("security.allow",)),
+    "no-systemd-signal": Refused(pod={"annotations": {f"{KEY}.stop-signal": "SIGWHAT"}}, says=("SIGWHAT",)),
+    "cgroups-of-the-host": Refused(WAITING, ASKED, host_cgroups, says=("/sys/fs/cgroup",)),
+    "host-pid": Refused(WAITING, ASKED | {"host_pid": True}, says=("PID namespace",)),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)
+def test_creation_fails_with_our_sentence(engine: Containerd, case: Refused) -> None:
+    with sandbox(engine, "refused", case) as pod, pytest.raises(grpc.RpcError) as error:
+        pod.run(case.container, case.volumes(engine.kubelet, pod.pod))
+    said = str(error.value.details())
+    assert [each for each in ("oci-systemd: ", *case.says) if each not in said] == [], said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,18 +13,19 @@ import oci_systemd
 from oci_systemd.cli.diff import coloured, unified
 from oci_systemd.cli.output import on_terminal, out, say
 from oci_systemd.core.errors import Problem
+from oci_systemd.core.paths import clean
 from oci_systemd.engines import plan as plans
 from oci_systemd.engines import record
 from oci_systemd.engines.engines import ENGINES, Engine, command_of
-from oci_systemd.engines.launcher import NAME, is_ours, runtime_of, stub
+from oci_systemd.engines.launcher import NAME, is_ours, programs_in, runtime_of, stub
 from oci_systemd.engines.place import PROGRAMS, Place, find
-from oci_systemd.engines.plan import Edit, Plan
+from oci_systemd.engines.plan import Edit, Overlay, Plan
 from oci_systemd.engines.wanted import Wanted
 from oci_systemd.host import commands, in_use
 from oci_systemd.host.tree import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable
 
 RUNTIMES = ("runc", "crun")
 LAUNCHERS = ("/usr/local/bin", "/usr/bin", "/opt/oci-systemd/bin")
@@ -91,9 +93,13 @@ def install(
         raise Problem(f"--hook is podman's; {engine} takes the runtime alone")
     tree = Tree(root)
     module = ENGINES[engine]
-    place = find(tree, engine, module.PLACES, config)
-    launcher = _launcher(tree, launcher)
-    real, binary, more = _behind(tree, engine, handler, launcher, place, runtime or _base_runtime(module, tree, place))
+    place = find(tree, engine, module.PLACES, _full_path("--config", config))
+    launcher = _launcher(tree, _full_path("--launcher", launcher))
+    without = Overlay(tree, plans.uninstall(engine, handler, tree).changes)
+    runtime = _full_path("--runtime", runtime) if "/" in runtime else runtime
+    real, binary, more = _behind(
+        tree, engine, handler, launcher, place, runtime or _base_runtime(module, without, place)
+    )
     wanted = Wanted(handler, binary, real, as_default, _hooks(tree, launcher) if hook else "")
     version = commands.version(_program(tree, place), tree.root) if engine == "containerd" else ""
     plan = plans.install(
@@ -103,6 +109,8 @@ def install(
         lambda base: [*more, *module.edits(base, place.main, wanted, version)],
         restart=command_of(tree, place.removal or place.restart),
     )
+    if not dry_run:
+        _check_unused(tree, engine, [change.path for change in plan.changes if change.new is None], "")
     _carry_out(tree, plan, command_of(tree, place.restart), dry_run=dry_run, restart=restart)
     if not plan.changes:
         out(f"{engine} has the handler {handler} already; nothing to do\n")
@@ -123,23 +131,38 @@ def uninstall(engine: str, handler: str, root: str, dry_run: bool, restart: str,
         out(f"no handler {handler} of ours is installed in {engine}{others}; nothing to do\n")
         return
     if not force and not dry_run:
-        _check_unused(tree, engine, handler, known)
+        programs = [program for entry in known.of(handler) for program in programs_in(entry.now)]
+        _check_unused(tree, engine, programs, ", or use --force")
     plan = plans.uninstall(engine, handler, tree)
     _carry_out(tree, plan, known.restart, dry_run=dry_run, restart=restart)
 
 
+def _full_path(option: str, given: str) -> str:
+    """The path that an option gives, cleaned; it is one inside the root."""
+    if given and not (given.startswith("/") and given.isprintable()):
+        raise Problem(f"{option} {given!r} is no full path of printable letters")
+    return clean(given) if given else ""
+
+
 def _launcher(tree: Tree, given: str) -> str:
     """The installed launcher, by its path in the root: the one given, else that beside this package, else the usual one."""
-    beside = str(Path(oci_systemd.__file__).parents[3] / "bin")
-    places = [given] if given else [f"{folder}/{NAME}" for folder in (beside, *LAUNCHERS)]
+    beside = [str(folder / "bin") for folder in Path(oci_systemd.__file__).parents[3:4]]
+    places = [given] if given else [f"{folder}/{NAME}" for folder in (*beside, *LAUNCHERS)]
     found = next((place for place in places if tree.is_program(place)), "")
-    if not found or not runtime_of(tree.read(found) or ""):
+    if not found or not _runtime_in(tree, found):
         where = f" at {given}" if given else ""
         raise Problem(f"there is no {NAME}{where} under {tree.root}: `make install` puts it there, --launcher names it")
     return found
 
 
-def _base_runtime(module: Engine, tree: Tree, place: Place) -> str:
+def _runtime_in(tree: Tree, launcher: str) -> str:
+    """The real runtime that a launcher's text names; "" where that is no launcher."""
+    with suppress(Problem):
+        return runtime_of(tree.read(launcher) or "")
+    return ""
+
+
+def _base_runtime(module: Engine, tree: plans.Tree, place: Place) -> str:
     """What the engine's own handler calls; "" where it is the usual runc on PATH."""
     return module.base_runtime(tree, place.main) or ("runc" if place.bins else "")
 
@@ -148,9 +171,9 @@ def _behind(
     tree: Tree, engine: str, handler: str, launcher: str, place: Place, runtime: str
 ) -> tuple[str, str, list[Edit]]:
     """The real runtime, the program that the engine is to call for it, and the edit that makes that one."""
-    own = runtime_of(tree.read(launcher) or "")
+    own = _runtime_in(tree, launcher)
     real = tree.program(runtime or own, (*place.bins, *PROGRAMS))
-    if not real or is_ours(real):
+    if not real or is_ours(real) or is_ours(str(tree.outside(real))):
         raise Problem(
             f"the real runtime {runtime or own!r} is not there, or no other program: name one with --runtime PATH"
         )
@@ -161,7 +184,7 @@ def _behind(
 
 
 def _hooks(tree: Tree, launcher: str) -> str:
-    folder = str(Path(launcher).parents[1] / HOOKS)
+    folder = clean(f"{launcher}/../../{HOOKS}")
     if not tree.exists(folder):
         raise Problem(f"there are no hooks in {folder}: `make install` puts them there")
     return folder
@@ -194,19 +217,16 @@ def _carry_out(tree: Tree, plan: Plan, command: str, *, dry_run: bool, restart: 
     out(f"done: {command}\n")
 
 
-def _check_unused(tree: Tree, engine: str, handler: str, known: record.Record) -> None:
-    programs = {text for entry in known.of(handler) for text in _strings(entry.now) if is_ours(text)}
-    running = in_use.containers(tree, engine, programs)
+def _check_unused(tree: Tree, engine: str, programs: Iterable[str], otherwise: str) -> None:
+    """Raise a Problem where containers of the engine call one of those `programs` that are ours."""
+    running = in_use.containers(tree, engine, {program for program in programs if is_ours(program)})
     if running:
         named = ", ".join(id[:12] for id in running[:FEW]) + (", …" if len(running) > FEW else "")
-        raise Problem(
-            f"{len(running)} container{'s' * (len(running) > 1)} of {engine} still call the wrapper ({named}), and cannot "
-            "be stopped without it: remove them first, or use --force"
+        who = (
+            f"a container of {engine} still calls"
+            if len(running) == 1
+            else f"{len(running)} containers of {engine} still call"
         )
-
-
-def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _strings(each)
+        raise Problem(
+            f"{who} the wrapper ({named}), and cannot be stopped without it: remove first what runs{otherwise}"
+        )

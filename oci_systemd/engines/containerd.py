@@ -14,19 +14,22 @@ from __future__ import annotations
 
 import copy
 import posixpath
+import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from glob import has_magic
 from typing import TYPE_CHECKING, Any
 
 from oci_systemd.core.annotations import OLD_STOP_SIGNALS, WANTED
 from oci_systemd.core.errors import Problem
+from oci_systemd.core.paths import clean
 from oci_systemd.engines.launcher import is_ours
 from oci_systemd.engines.place import PROGRAMS, Place
 from oci_systemd.engines.plan import Edit
-from oci_systemd.engines.texts import Toml
+from oci_systemd.engines.texts import VERSIONED, Toml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from oci_systemd.engines.plan import Tree
     from oci_systemd.engines.texts import At, Value
@@ -41,6 +44,7 @@ PLUGINS = {
 NEWEST = max(PLUGINS)
 DISABLED = {*PLUGINS.values(), "io.containerd.grpc.v1.cri"}
 RUNC = "io.containerd.runc.v2"
+PLAIN_RUNC: dict[str, Value] = {"runtime_type": RUNC}
 # containerd's `*` stops at a slash (path.Match), and KEY/NAME has one.
 PASSED = [f"{WANTED.rpartition('.')[0]}.*", f"{WANTED.rpartition('.')[0]}.*/*", *OLD_STOP_SIGNALS]
 DROP_IN = "50-oci-systemd.toml"
@@ -93,7 +97,10 @@ PLACES: tuple[Place, ...] = (
     ),
 )
 RENDERED = "/agent/etc/containerd/config.toml"  # how k3s and rke2 end the path of a file that they write at each start
-K0S_OWN, K0S_FOLDER = "k0s_managed=true", "containerd.d"
+BROUGHT = {
+    place.main for place in PLACES[:-1]
+}  # files that a distribution brings: one of ours in their place breaks it
+K0S_OWN, K0S_FOLDER = "# k0s_managed=true", "containerd.d"  # the line by which k0s knows the file as its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +111,16 @@ class Loaded:
     value: dict[str, Any]
 
     @property
+    def given(self) -> int:
+        """The version that the file gives itself; 0 where it gives none."""
+        version = self.value.get("version")
+        return version if isinstance(version, int) and version > 0 else 0
+
+    @property
     def version(self) -> int:
         """The version that the file gives itself; without one, that by which its plugins are named."""
-        version = self.value.get("version")
-        if isinstance(version, int) and version > 0:
-            return version
-        return next((version for version, name in PLUGINS.items() if self.get("plugins", name)), 1)
+        named = (version for version, name in reversed(PLUGINS.items()) if self.get("plugins", name))
+        return self.given or next(named, 1)
 
     @property
     def plugin(self) -> At:
@@ -136,16 +147,16 @@ def loaded(tree: Tree, main: str) -> list[Loaded]:
         text = tree.read(path) if path not in found else None
         if text is not None:
             found[path] = Loaded(path, Toml(path, text).value)
-            waiting += [file for pattern in imports(found[path]) for file in tree.glob(pattern)]
+            brought = [f"{posixpath.dirname(path)}/{K0S_FOLDER}/*.toml"] if K0S_OWN in text.splitlines() else []
+            waiting += [file for pattern in [*imports(found[path]), *brought] for file in tree.glob(pattern)]
     return [*found.values()]
 
 
-def imports(file: Loaded) -> Iterator[str]:
+def imports(file: Loaded) -> list[str]:
     """The patterns that a file imports, relative ones from its own folder on."""
     given = file.value.get("imports")
-    for pattern in given if isinstance(given, list) else ():
-        if isinstance(pattern, str):
-            yield posixpath.join(posixpath.dirname(file.path), pattern)
+    patterns = [each for each in given if isinstance(each, str)] if isinstance(given, list) else []
+    return [clean(posixpath.join(posixpath.dirname(file.path), pattern)) for pattern in patterns]
 
 
 def handlers(files: list[Loaded]) -> dict[str, dict[str, Any]]:
@@ -192,27 +203,35 @@ def wrappers(tables: Mapping[str, dict[str, Any]]) -> dict[str, str]:
 def table(wanted: Wanted, like: dict[str, Any]) -> dict[str, Value]:
     """Our handler, made like another: what that one sets, but for what is zero and so the default."""
     new = {key: copy.deepcopy(value) for key, value in like.items() if value and key not in ("options", "runtime_type")}
-    options = {key: value for key, value in (like.get("options") or {}).items() if value}
+    options, passed = like.get("options"), like.get("pod_annotations")
+    more = {key: value for key, value in options.items() if value} if isinstance(options, dict) else {}
     return {
         "runtime_type": RUNC,
         **new,
-        "pod_annotations": list(dict.fromkeys([*like.get("pod_annotations", []), *PASSED])),
-        "options": {"BinaryName": wanted.binary, **{k: v for k, v in options.items() if k != "BinaryName"}},
+        "pod_annotations": _added(passed if isinstance(passed, list) else [], PASSED),
+        "options": {"BinaryName": wanted.binary, **{key: value for key, value in more.items() if key != "BinaryName"}},
     }
+
+
+def _added(given: list[Value], more: list[str]) -> list[Value]:
+    return [*given, *(each for each in more if each not in given)]
 
 
 def edits(tree: Tree, main: str, wanted: Wanted, version: str = "") -> list[Edit]:
     """What `wanted` needs of a containerd of that `version` ("" unknown), whose configuration is at `main`."""
     files = loaded(tree, main)
     _check(files, wanted)
-    if main.endswith(RENDERED):
-        return _rendered(tree, main, files, wanted)
+    if not files and (main in BROUGHT or main.endswith(RENDERED)):
+        raise Problem(f"{main} is not there yet, and tells which containerd this is: start it once")
     if not files:
         return _anew(main, wanted, version)
-    if K0S_OWN in (tree.read(main) or "").partition("\n")[0]:
-        return _handler_edits(f"{posixpath.dirname(main)}/{K0S_FOLDER}/{DROP_IN}", files[0], wanted, model(files))
-    if files[0].value.get("version", 0) > 2:
-        return _by_imports(files[0], wanted, model(files), _imported_folder(files))
+    if main.endswith(RENDERED):
+        return _rendered(tree, main, files, wanted)
+    if K0S_OWN in (tree.read(main) or "").splitlines():
+        folder = f"{posixpath.dirname(main)}/{K0S_FOLDER}"
+        return _among(folder, [file for file in files if posixpath.dirname(file.path) == folder], files, wanted)
+    if files[0].given > 2:
+        return _by_imports(files, wanted)
     return _in_place(files, wanted, version)
 
 
@@ -232,79 +251,95 @@ def _check(files: list[Loaded], wanted: Wanted) -> None:
         )
 
 
-def _handler_edits(file: str, main: Loaded, wanted: Wanted, like: dict[str, Any]) -> list[Edit]:
-    """The handler, in `file`, which is of the same version as `main` or is it."""
-    place = (*main.plugin, "containerd")
-    found = [Edit(file, (*place, "runtimes", wanted.handler), table(wanted, like))]
-    if file != main.path:
-        found.insert(0, Edit(file, ("version",), main.version))
-    if wanted.default:
-        found.append(Edit(file, (*place, "default_runtime_name"), wanted.handler, firm=True))
-    return found
+def _handler_edits(file: str, files: list[Loaded], wanted: Wanted) -> list[Edit]:
+    """The handler in a drop-in, `file`, which is of the same version as the main one."""
+    main = files[0]
+    return [Edit(file, ("version",), main.version), *_tables(file, main.plugin, wanted, model(files))]
+
+
+def _tables(file: str, plugin: At, wanted: Wanted, like: dict[str, Any]) -> list[Edit]:
+    handler = Edit(file, (*plugin, "containerd", "runtimes", wanted.handler), table(wanted, like))
+    default = Edit(file, (*plugin, "containerd", "default_runtime_name"), wanted.handler, firm=True)
+    return [handler, default] if wanted.default else [handler]
+
+
+def _among(folder: str, others: list[Loaded], files: list[Loaded], wanted: Wanted) -> list[Edit]:
+    """The drop-in in a folder that is imported, among others: one that is read after it has the last word."""
+    own = f"{folder}/{DROP_IN}"
+    for file in others if wanted.default else ():
+        if default_of(file) and (posixpath.dirname(file.path) != folder or file.path > own):
+            raise Problem(
+                f"{file.path} makes {default_of(file)!r} the default runtime, and may be read after what --default writes: "
+                "take it out there first, or leave --default away"
+            )
+    return _handler_edits(own, files, wanted)
 
 
 def _runc(file: Loaded) -> Edit:
-    return Edit(file.path, (*file.plugin, "containerd", "runtimes", "runc"), {"runtime_type": RUNC})
+    return Edit(file.path, (*file.plugin, "containerd", "runtimes", "runc"), dict(PLAIN_RUNC))
 
 
 def _anew(main: str, wanted: Wanted, version: str) -> list[Edit]:
     """No file yet: one with its drop-in for 2.x; else one that 1.x and 2.x read."""
     file = Loaded(main, {"version": 2 if major(version) < 2 else NEWEST})
     if file.version > 2:
-        return _by_imports(file, wanted, {})
-    return [Edit(main, ("version",), file.version), _runc(file), *_handler_edits(main, file, wanted, {})]
+        return _by_imports([file], wanted)
+    return [Edit(main, ("version",), file.version), _runc(file), *_tables(main, file.plugin, wanted, {})]
 
 
 def _imported_folder(files: list[Loaded]) -> str:
-    """A folder from which a drop-in of ours would be loaded already; "" where there is none."""
-    patterns = [pattern for file in files for pattern in imports(file)]
-    places = ((posixpath.dirname(pattern), pattern) for pattern in patterns)
-    return next((folder for folder, pattern in places if fnmatchcase(f"{folder}/{DROP_IN}", pattern)), "")
+    """A folder from which a drop-in of ours is loaded by somebody else's import; "" where there is none."""
+    patterns = [posixpath.split(pattern) for file in files for pattern in imports(file)]
+    fitting = (folder for folder, name in patterns if name != OWN_GLOB and fnmatchcase(DROP_IN, name))
+    return next((folder for folder in fitting if not has_magic(folder)), "")
 
 
-def _by_imports(main: Loaded, wanted: Wanted, like: dict[str, Any], folder: str = "") -> list[Edit]:
-    """A drop-in, in a `folder` that is imported already or in one that is then."""
-    own = f"{posixpath.dirname(main.path)}/conf.d"
-    found = _handler_edits(f"{folder or own}/{DROP_IN}", main, wanted, like)
+def _by_imports(files: list[Loaded], wanted: Wanted) -> list[Edit]:
+    """A drop-in, in a folder that is imported already or in one that is then."""
+    main, folder = files[0], _imported_folder(files)
     if folder:
-        return found
-    given = main.value.get("imports") or []
-    version = Edit(main.path, ("version",), main.version)
-    return [*found, version, Edit(main.path, ("imports",), [*given, f"{own}/{OWN_GLOB}"], firm=True)]
+        return _among(folder, files[1:], files, wanted)
+    own = f"{posixpath.dirname(main.path)}/conf.d"
+    return [
+        *_handler_edits(f"{own}/{DROP_IN}", files, wanted),
+        Edit(main.path, ("version",), main.version),
+        Edit(main.path, ("imports",), [f"{own}/{OWN_GLOB}"], firm=True),
+    ]
 
 
 def _rendered(tree: Tree, main: str, files: list[Loaded], wanted: Wanted) -> list[Edit]:
     """A drop-in where what k3s or rke2 wrote imports them (from March 2026 on), else their template, which it is made from."""
-    if not files:
-        raise Problem(f"{main} is not there yet, and tells which containerd this is: start it once")
-    folder = _imported_folder(files)
-    if folder:
-        return _by_imports(files[0], wanted, model(files), folder)
+    if _imported_folder(files):
+        return _by_imports(files, wanted)
     if wanted.default:
         raise Problem(
             "this k3s or rke2 takes its default runtime from its own configuration: leave --default away, and set "
             f"default-runtime: {wanted.handler} in /etc/rancher/*/config.yaml"
         )
-    name = "config-v3.toml.tmpl" if files[0].version > 2 else "config.toml.tmpl"
+    template = f"{posixpath.dirname(main)}/{'config-v3.toml.tmpl' if files[0].version > 2 else 'config.toml.tmpl'}"
+    # What is added stands beside what the template says itself, which cannot be read: the same table twice starts nothing.
+    if re.search(rf"runtimes\s*\.\s*[\"']?{wanted.handler}[\"']?\s*[].]", tree.read(template) or ""):
+        raise Problem(f"{template} has a handler {wanted.handler!r} already: choose another name with --handler")
     place = (*files[0].plugin, "containerd", "runtimes", wanted.handler)
-    return [Edit(f"{posixpath.dirname(main)}/{name}", place, table(wanted, model(files)))]
+    return [Edit(template, place, table(wanted, model(files)))]
 
 
 def _in_place(files: list[Loaded], wanted: Wanted, version: str) -> list[Edit]:
     """Into the file that has the plugin's table last: for 1.x that table is all that counts."""
     file = ([file for file in files if file.get(*file.plugin)] or files[:1])[-1]
-    found: list[Edit] = []
-    if file.version < 2 and not any(file.get(name) for name in ("plugins", "required_plugins", "disabled_plugins")):
-        found.append(Edit(file.path, ("version",), 2))
-        file = Loaded(file.path, file.value | {"version": 2})
+    if file.version < 2 and not any(file.get(name) for name in VERSIONED):
+        # As its imports are: where a version 2 imports a version 3, containerd 2.x ignores the tables of the former.
+        file = Loaded(file.path, file.value | {"version": max([2, *(each.given for each in files)])})
     if file.version < 2 and major(version) != 1:
         raise Problem(
             f"{file.path} is of version 1, from which containerd 2 takes no handler: make it one of version 3 with "
             "`containerd config migrate`"
         )
-    if file.version < 3 and "runc" not in file.runtimes and default_of(file) in ("", "runc"):
-        found.append(_runc(file))
-    return [*found, *_handler_edits(file.path, file, wanted, model(files))]
+    found = [Edit(file.path, ("version",), file.given, firm=True)] if file.given else []
+    runc = file.runtimes.get("runc")
+    if file.version < 3 and (runc == PLAIN_RUNC or (runc is None and default_of(file) in ("", "runc"))):
+        found.append(_runc(file))  # where it is there, it may be so for another handler of ours
+    return [*found, *_tables(file.path, file.plugin, wanted, model(files))]
 
 
 def major(version: str) -> int:

@@ -34,7 +34,7 @@ PLACES: tuple[Place, ...] = (
     ),
 )
 DROP_IN = "50-oci-systemd.conf"
-CRUN_FIRST = (1, 31)  # the version from which the default runtime is crun
+TYPES = (None, "", "oci", "pod")  # pod: with conmon-rs as its monitor, as CRI-O's own packages have it
 
 
 def folder(main: str) -> str:
@@ -44,21 +44,29 @@ def folder(main: str) -> str:
 def merged(tree: Tree, main: str) -> dict[str, Any]:
     """`crio.runtime` of all files: a later one's keys win, its runtime tables replace those of the same name."""
     whole: dict[str, Any] = {}
-    for path in [main, *tree.glob(f"{folder(main)}/*")]:
-        text = tree.read(path)
-        given = Toml(path, text).get(("crio", "runtime")) if text is not None else None
-        if isinstance(given, dict):
-            runtimes = whole.get("runtimes", {}) | (given.get("runtimes") or {})
-            whole |= given | {"runtimes": runtimes}
-    return whole
+    runtimes: dict[str, Any] = {}
+    for given in _given(tree, main).values():
+        there = given.get("runtimes")
+        runtimes |= (
+            {name: each for name, each in there.items() if isinstance(each, dict)} if isinstance(there, dict) else {}
+        )
+        whole |= given
+    return whole | {"runtimes": runtimes}
+
+
+def _given(tree: Tree, main: str) -> dict[str, dict[str, Any]]:
+    """`crio.runtime` of each file that has it, in the order in which CRI-O reads them."""
+    texts = {path: tree.read(path) for path in [main, *tree.below(folder(main))]}
+    found = {path: Toml(path, text).get(("crio", "runtime")) for path, text in texts.items() if text is not None}
+    return {path: given for path, given in found.items() if isinstance(given, dict)}
 
 
 def model(runtime: dict[str, Any]) -> dict[str, Any]:
-    """The handler that ours is made after: the default one, else crun or runc."""
+    """The handler that ours is made after: the default one, else crun or runc; none that starts virtual machines."""
     runtimes: dict[str, Any] = runtime.get("runtimes", {})
-    names = [runtime.get("default_runtime"), "crun", "runc"]
-    ours = {name for name, each in runtimes.items() if is_ours(str(each.get("runtime_path")))}
-    name = next((name for name in names if name in runtimes and name not in ours), None)
+    names = [str(runtime.get("default_runtime")), "crun", "runc"]
+    fitting = [name for name in names if name in runtimes and runtimes[name].get("runtime_type") in TYPES]
+    name = next((name for name in fitting if not is_ours(str(runtimes[name].get("runtime_path")))), None)
     return {"name": name, **runtimes[name]} if name else {}
 
 
@@ -70,21 +78,26 @@ def base_runtime(tree: Tree, main: str) -> str:
 
 def wrapped(tree: Tree, main: str) -> dict[str, str]:
     """The handlers in the files that call the wrapper, each with the program it calls."""
-    paths = {name: str(each.get("runtime_path")) for name, each in merged(tree, main).get("runtimes", {}).items()}
+    paths = {name: str(each.get("runtime_path")) for name, each in merged(tree, main)["runtimes"].items()}
     return {name: path for name, path in paths.items() if is_ours(path)}
 
 
 def edits(tree: Tree, main: str, wanted: Wanted, version: str = "") -> list[Edit]:
     """What `wanted` needs of a CRI-O whose configuration is at `main` and below."""
-    runtime = merged(tree, main)
-    there = runtime.get("runtimes", {}).get(wanted.handler)
+    runtime, drop_in = merged(tree, main), posixpath.join(folder(main), DROP_IN)
+    there = runtime["runtimes"].get(wanted.handler)
     if there and not is_ours(str(there.get("runtime_path"))):
         raise Problem(f"CRI-O has a handler {wanted.handler!r} already: choose another name with --handler")
+    for path, given in _given(tree, main).items() if wanted.default else ():
+        if path > drop_in and given.get("default_runtime"):
+            raise Problem(
+                f"{path} makes {given['default_runtime']!r} the default runtime, and is read after what --default writes: "
+                "take it out there first, or leave --default away"
+            )
     like = model(runtime)
-    drop_in = posixpath.join(folder(main), DROP_IN)
     table: dict[str, Value] = {
         "runtime_path": wanted.binary,
-        "runtime_type": "oci",
+        "runtime_type": like.get("runtime_type") or "oci",
         # CRI-O's default is that of its own default runtime, whatever ours is.
         "runtime_root": like.get("runtime_root") or f"/run/{posixpath.basename(wanted.runtime)}",
         **{key: copy.deepcopy(value) for key, value in like.items() if value and key not in OWN},
@@ -94,4 +107,5 @@ def edits(tree: Tree, main: str, wanted: Wanted, version: str = "") -> list[Edit
     return [*found, default] if wanted.default else found
 
 
+# What is ours alone, whatever the other handler has.
 OWN = ("name", "runtime_path", "runtime_type", "runtime_root", "inherit_default_runtime")

@@ -25,6 +25,14 @@ def is_ours(program: str) -> bool:
     return posixpath.basename(program).startswith(NAME)
 
 
+def programs_in(value: object) -> list[str]:
+    """Every launcher or stub that is named anywhere in a configuration's value."""
+    if isinstance(value, str):
+        return [value] if is_ours(value) else []
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [program for each in inner for program in programs_in(each)]
+
+
 def runtime_of(text: str) -> str:
     """The real runtime that a launcher's or a stub's text names; "" where it is neither."""
     line = next((line for line in text.splitlines() if line.startswith("osd_runtime=")), "")

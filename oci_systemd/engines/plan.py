@@ -7,14 +7,17 @@ meanwhile stays. A plan is whole before anything is written.
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from oci_systemd.core.errors import Problem
 from oci_systemd.engines import record as records
-from oci_systemd.engines.record import Entry, Piece, Record
-from oci_systemd.engines.texts import JsonText, Template, Text, Toml, Whole
+from oci_systemd.engines.launcher import programs_in
+from oci_systemd.engines.record import Entry, Original, Piece, Record
+from oci_systemd.engines.texts import JsonText, Template, Text, Toml, Whole, swapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,13 +26,12 @@ if TYPE_CHECKING:
 
 HEAD = "# Written by `oci-systemd install ENGINE`; `oci-systemd uninstall ENGINE` takes it away.\n"
 BASE = '{{ template "base" . }}\n'  # what k3s and rke2 write by themselves
-# How a file is read, and with what a new one begins.
-FORMATS: dict[str, tuple[Callable[[str, str], Text], str]] = {
-    ".json": (JsonText, ""),
-    ".toml": (Toml, HEAD),
-    ".conf": (Toml, HEAD),
-    ".tmpl": (Template, BASE),
-}
+# How a file is read, and with what a new one begins: by the end of its name, else by whose configuration it is.
+Format: TypeAlias = "tuple[Callable[[str, str], Text], str]"
+ENDINGS: dict[str, Format] = {".tmpl": (Template, BASE)}
+ENGINES: dict[str, Format] = {"docker": (JsonText, "")}
+TOML: Format = (Toml, HEAD)
+WHOLE: Format = (Whole, "")
 
 
 class Tree(Protocol):
@@ -39,7 +41,10 @@ class Tree(Protocol):
         """The text of the file at `path`; None where there is none."""
 
     def glob(self, pattern: str) -> list[str]:
-        """The paths that match `pattern`, in order."""
+        """The files whose paths match `pattern`, in order."""
+
+    def below(self, folder: str) -> list[str]:
+        """The files in `folder` and its folders, in order."""
 
     def exists(self, path: str) -> bool:
         """Whether anything is at `path`."""
@@ -49,7 +54,7 @@ class Tree(Protocol):
 class Edit:
     """`value` is to stand at `at`, the keys from the top of `file` down; () is the whole of a file that is ours alone.
 
-    `firm`: it is set whatever stands there; else what somebody else has put there stays.
+    `firm`: it is set whatever stands there, and into a list that is there; else what somebody else has put there stays.
     """
 
     file: str
@@ -87,41 +92,50 @@ class Plan:
 
 def install(engine: str, handler: str, tree: Tree, needs: Callable[[Tree], list[Edit]], *, restart: str = "") -> Plan:
     """The plan that makes what `needs` names for `handler`. It is asked about the files as they would be without us."""
+    tree = Overlay(tree)
     without = Overlay(tree, uninstall(engine, handler, tree).changes)
     edits = needs(without)
-    files = _Files(engine, tree)
+    files, before = _Files(engine, tree), _Files(engine, without)
     files.take_back(handler, [(edit.file, edit.at) for edit in edits])
     for edit in edits:
-        files.make(edit, handler)
-    new = files.texts()
+        files.make(edit, handler, before)
+    new = files.texts(handler)
     pieces = [piece for file, text in new.items() for piece in _pieces(file, handler, without.read(file), text)]
-    return files.plan(new, replace(files.record, restart=restart, pieces=(*files.record.pieces, *pieces)))
+    originals = {file: without.read(file) if files.is_alone(file, handler) else files.original(file) for file in new}
+    return files.plan(new, replace(files.record, restart=restart, pieces=(*files.record.pieces, *pieces)), originals)
 
 
 def uninstall(engine: str, handler: str, tree: Tree) -> Plan:
     """The plan that takes back what was written for `handler` alone."""
-    files = _Files(engine, tree)
-    pieces = [piece for piece in files.record.pieces if piece.handler == handler]
+    files = _Files(engine, Overlay(tree))
     files.take_back(handler)
-    new = {file: files.without_pieces(file, text, pieces) for file, text in files.texts().items()}
-    return files.plan(new, files.record)
+    new = files.texts(handler)
+    return files.plan(new, files.record, {file: files.original(file) for file in new})
 
 
 class Overlay:
-    """A tree as it would be with some changes made."""
+    """A tree as it would be with some changes made. Each file is read once: what a plan is made of, it is checked against."""
 
-    def __init__(self, tree: Tree, changes: Iterable[Change]) -> None:
+    def __init__(self, tree: Tree, changes: Iterable[Change] = ()) -> None:
         self.tree = tree
-        self.changed = {change.path: change.new for change in changes}
+        self.texts = {change.path: change.new for change in changes}
 
     def read(self, path: str) -> str | None:
-        return self.changed[path] if path in self.changed else self.tree.read(path)
+        if path not in self.texts:
+            self.texts[path] = self.tree.read(path)
+        return self.texts[path]
 
     def glob(self, pattern: str) -> list[str]:
-        return [path for path in self.tree.glob(pattern) if self.changed.get(path, "") is not None]
+        return self._left(self.tree.glob(pattern))
+
+    def below(self, folder: str) -> list[str]:
+        return self._left(self.tree.below(folder))
+
+    def _left(self, paths: list[str]) -> list[str]:
+        return [path for path in paths if self.texts.get(path, "") is not None]
 
     def exists(self, path: str) -> bool:
-        return self.changed.get(path, "") is not None and self.tree.exists(path)
+        return self.texts.get(path, "") is not None and self.tree.exists(path)
 
 
 class _Files:
@@ -132,45 +146,104 @@ class _Files:
         self.tree = tree
         self.own = records.path(engine)
         self.record = records.read(tree.read(self.own), engine)
+        self.pieces = self.record.pieces
         self.opened: dict[str, Text] = {}
         self.kept: list[str] = []
 
-    def open(self, file: str) -> Text:
+    def open(self, file: str, at: At) -> Text:
+        """The text of `file`, in which the place `at` is."""
         if file not in self.opened:
             old = self.tree.read(file)
-            format, new = _format(file)
-            self.opened[file] = format(file, new.replace("ENGINE", self.engine) if old is None else old)
+            format, new = self._format(file, at)
+            self.opened[file] = format(file, new if old is None else old)
+            self.opened[file].pieces = [(piece.now, piece.was) for piece in self.pieces if piece.file == file]
         return self.opened[file]
 
-    def texts(self) -> dict[str, str | None]:
+    def _format(self, file: str, at: At) -> Format:
+        if not at:
+            return WHOLE
+        format, new = ENDINGS.get(posixpath.splitext(file)[1]) or ENGINES.get(self.engine, TOML)
+        return format, new.replace("ENGINE", self.engine)
+
+    def texts(self, handler: str) -> dict[str, str | None]:
         """The new text of each file that was opened; None for one that goes: ours from the start, with nothing left in it."""
-        return {file: None if self._goes(file, text) else text.text() for file, text in self.opened.items()}
+        return {
+            file: None if self._goes(file, text) else self._text(file, text, handler)
+            for file, text in self.opened.items()
+        }
+
+    def _text(self, file: str, text: Text, handler: str) -> str:
+        """The new text; where it says what was said without the handler, by the bytes that were there then."""
+        old = known = self.tree.read(file) or ""
+        for piece in self.pieces:
+            if (piece.file, piece.handler) == (file, handler):
+                known = swapped(known, piece.now, piece.was)
+        candidates = (self.original(file), known if known != old else None)
+        return next((each for each in candidates if each is not None and text.says(each)), text.text())
 
     def _goes(self, file: str, text: Text) -> bool:
         ours = file in self.record.created or self.tree.read(file) is None
-        return ours and text.is_bare(_format(file)[1].replace("ENGINE", self.engine))
+        at = () if isinstance(text, Whole) else (file,)
+        return ours and text.is_bare(self._format(file, at)[1])
 
     # What is written
 
-    def make(self, edit: Edit, handler: str) -> None:
-        text, at = self.open(edit.file), edit.at
-        current, entry = text.get(at), self.record.entry(edit.file, at)
+    def make(self, edit: Edit, handler: str, before: _Files) -> None:
+        """Write `edit` for `handler`; `before` are the files as they would be without it."""
+        text, at = self.open(edit.file, edit.at), edit.at
+        current, entry = text.get(at), self._entry(edit, handler)
+        if current is not None and type(current) is not type(edit.value):
+            raise Problem(f"{_name(edit)} is {current!r}, which is not what can stand there: correct it first")
         if entry is None and isinstance(current, dict) and isinstance(edit.value, dict):
             for key, value in edit.value.items():  # somebody else's table: only what it lacks becomes ours
-                self.make(replace(edit, at=(*at, key), value=value), handler)
+                self.make(replace(edit, at=(*at, key), value=value), handler, before)
             return
-        target = edit.value if edit.firm else reconciled(current, edit.value, entry.now if entry else None)
-        if target != edit.value:
-            self.kept.append(f"{edit.file}: {'.'.join(at)} was changed by somebody else, and stays so")
-        if entry is None and current == target:
+        target = self._target(edit, current, entry)
+        if not edit.firm and target != edit.value:
+            self.kept.append(f"{_name(edit)} was changed by somebody else, and stays so")
+        if entry is None and current == target and not self.record.at(edit.file, at):
             return
-        was, made = (entry.was, entry.made) if entry else (None, 0)
-        if current not in (None, target, entry.now if entry else None) and not isinstance(current, dict):
-            was = text.raw(at)
-        if current != target:
-            made = _put(text, at, current, target) or made
-        handlers = {handler, *(entry.handlers if entry else ())}
-        self.record = self.record.with_entry(Entry(edit.file, at, was, edit.value, made, tuple(sorted(handlers))))
+        made = _put(text, at, current, target) if current != target else 0
+        if entry and handler in entry.handlers:  # it stands above the others' by now
+            self._inherit(entry)
+        self._note(Entry(edit.file, at, before.raw(edit), edit.value, made, (handler,)), entry)
+
+    def _target(self, edit: Edit, current: Value, entry: Entry | None) -> Value:
+        """What is to stand where `current` stands."""
+        ours = entry.now if entry else None
+        if not edit.firm:
+            return reconciled(current, edit.value, ours)
+        if not isinstance(edit.value, list):
+            return edit.value
+        stays = [*edit.value, *(self._stays(entry) if entry else ())]
+        given = current if isinstance(current, list) else []
+        left = [item for item in given if item in stays or item not in (ours if isinstance(ours, list) else [])]
+        return [*left, *(item for item in edit.value if item not in left)]
+
+    def _entry(self, edit: Edit, handler: str) -> Entry | None:
+        """What is on record of the handler at that place, else of another one for the same value."""
+        there = self.record.at(edit.file, edit.at)
+        own = (entry for entry in there if handler in entry.handlers)
+        return next(own, None) or next((entry for entry in there if entry.now == edit.value), None)
+
+    def _note(self, new: Entry, old: Entry | None) -> None:
+        """Put `new` on record. What other handlers have written as well, in `old`, is from now on needed by all of them."""
+        (handler,) = new.handlers
+        others = tuple(name for name in old.handlers if name != handler) if old else ()
+        if old and others and old.now == new.now:
+            self.record = self.record.with_entry(replace(old, handlers=(*sorted({handler, *others}),)), old)
+            return
+        if old and others:
+            self.record = self.record.with_entry(replace(old, handlers=others), old)
+        beside = [other for other in self.record.at(new.file, new.at) if handler not in other.handlers]
+        was = beside[0].was if beside and isinstance(new.now, list) else new.was  # a list is everybody's
+        made = new.made or (old.made if old and not others else 0)
+        self.record = self.record.with_entry(replace(new, was=was, made=made), None if others else old)
+
+    def raw(self, edit: Edit) -> str | None:
+        """The text of what stands where `edit` writes; None where nothing does, or a table that is changed by its keys."""
+        text = self.open(edit.file, edit.at)
+        return text.raw(edit.at) if text.has(edit.at) and not isinstance(text.get(edit.at), dict) else None
 
     # What is taken back
 
@@ -181,50 +254,93 @@ class _Files:
             self._undo(entry)
 
     def _undo(self, entry: Entry) -> None:
-        text, at, was = self.open(entry.file), entry.at, entry.was
+        text, at, was = self.open(entry.file, entry.at), entry.at, entry.was
         current = text.get(at)
-        if current == entry.now and was is not None:
+        if isinstance(current, list) and isinstance(entry.now, list):
+            self._take_out(text, entry, current, entry.now)
+            return
+        beside = self._inherit(entry)
+        if current in (None, self._before(entry), *(other.now for other in beside)):
+            return
+        if was is None and text.needs(at):
+            self.kept.append(f"{_name(entry)} stays: what is written there by now needs it")
+        elif current == entry.now and was is not None:
             text.put(at, was)
-        elif current == entry.now or (was is None and isinstance(current, dict)):
-            text.remove(at, entry.made)
-        elif isinstance(current, list) and isinstance(entry.now, list):
-            before = text.value_of(was) if was is not None else None
-            stays = before if isinstance(before, list) else []
-            text.set(at, [item for item in current if item in stays or item not in entry.now])
-        elif current is not None:
-            self.kept.append(f"{entry.file}: {'.'.join(at)} was changed since, and stays {current!r}")
+        elif current == entry.now or (was is None and isinstance(current, dict) and programs_in(current)):
+            text.remove(at, entry.made)  # with the wrapper gone, whatever else is in a handler's table says nothing
+        else:
+            self.kept.append(f"{_name(entry)} was changed since, and stays {current!r}")
 
-    def without_pieces(self, file: str, new: str | None, pieces: Iterable[Piece]) -> str | None:
-        """The text of `file` with our lines put back, if that says the same as `new`; else `new`."""
-        text = self.tree.read(file)
-        if new is None or text is None:
-            return new
-        for piece in pieces:
-            if piece.file == file and text.count(piece.now) == 1:
-                text = text.replace(piece.now, piece.was)
-        return text if self.opened[file].says(text) else new
+    def _inherit(self, entry: Entry) -> list[Entry]:
+        """The entries beside one that goes. What one of them found there may have been that one: then it was what that found."""
+        for other in self.record.at(entry.file, entry.at):
+            if other.was is not None and self._before(other) == entry.now:
+                self.record = self.record.with_entry(replace(other, was=entry.was), other)
+        return self.record.at(entry.file, entry.at)
+
+    def _before(self, entry: Entry) -> Value:
+        """The value that stood there before; None where none did."""
+        try:
+            return None if entry.was is None else self.open(entry.file, entry.at).value_of(entry.was)
+        except ValueError as error:
+            raise records.damaged(self.engine, error) from None
+
+    def _stays(self, entry: Entry) -> list[Value]:
+        """What is in a list for others than this entry's handlers: from before, and for the entries beside it."""
+        others = (other.now for other in self.record.at(entry.file, entry.at) if other != entry)
+        return [item for items in (self._before(entry), *others) if isinstance(items, list) for item in items]
+
+    def _take_out(self, text: Text, entry: Entry, current: list[Value], ours: list[Value]) -> None:
+        """Take what was put into a list out of it."""
+        stays = self._stays(entry)
+        left = [item for item in current if item in stays or item not in ours]
+        if entry.was is not None and left == self._before(entry):
+            text.put(entry.at, entry.was)
+        elif left or entry.was is not None:
+            text.set(entry.at, left)
+        else:
+            text.remove(entry.at, entry.made)
+
+    def original(self, file: str) -> str | None:
+        """The text that a file had before any of us; None where it was changed since."""
+        known = (each for each in self.record.originals if each.file == file)
+        return next((each.was for each in known if each.now == self.tree.read(file)), None)
+
+    def is_alone(self, file: str, handler: str) -> bool:
+        """Whether no other handler has an entry in `file`."""
+        return all(entry.handlers == (handler,) for entry in self.record.entries if entry.file == file)
 
     # What comes of it
 
-    def plan(self, new: dict[str, str | None], record: Record) -> Plan:
+    def plan(self, new: dict[str, str | None], record: Record, originals: dict[str, str | None]) -> Plan:
         changes = [Change(file, self.tree.read(file), text, self._mode(file)) for file, text in new.items()]
         created = [change.path for change in changes if change.old is None and change.new is not None]
         record = replace(
             record,
+            originals=(
+                *(each for each in record.originals if each.file not in new),
+                *(
+                    Original(file, was, now)
+                    for file, now in new.items()
+                    if now and (was := originals[file]) is not None
+                ),
+            ),
             created=_each_once(file for file in (*record.created, *created) if new.get(file, "") is not None),
             folders=_each_once([*record.folders, *_missing_folders(self.tree, [*created, self.own])]),
         )
-        changes.append(Change(self.own, self.tree.read(self.own), records.written(record)))
-        own = (records.FOLDER, posixpath.dirname(records.FOLDER))  # of all engines: who goes last removes them
-        folders = [] if record.entries else [*_each_once([*own, *reversed(record.folders)])]
+        # Whoever is killed in between can be tidied up after: what is written is on record first, and off it last.
+        own = Change(self.own, self.tree.read(self.own), records.written(record))
+        changes.insert(0 if record.entries else len(changes), own)
+        shared = (records.FOLDER, posixpath.dirname(records.FOLDER))  # by all engines: who goes last removes them
+        folders = [] if record.entries else [*_each_once([*shared, *reversed(record.folders)])]
         return Plan([change for change in changes if change.old != change.new], folders, self.kept)
 
     def _mode(self, file: str) -> int:
         return 0o755 if isinstance(self.opened[file], Whole) else 0o644
 
 
-def _format(file: str) -> tuple[Callable[[str, str], Text], str]:
-    return FORMATS.get(posixpath.splitext(file)[1], (Whole, ""))
+def _name(place: Edit | Entry) -> str:
+    return f"{place.file}: {'.'.join(place.at)}" if place.at else place.file
 
 
 def _each_once(items: Iterable[str]) -> tuple[str, ...]:
@@ -242,13 +358,17 @@ def _missing_folders(tree: Tree, files: Iterable[str]) -> Iterator[str]:
 
 
 def _pieces(file: str, handler: str, old: str | None, new: str | None) -> Iterator[Piece]:
-    """The lines in which `new` differs from `old`."""
+    """The lines in which `new` differs from `old`; of several tables that were added, each by itself."""
     if old is None or new is None:
         return
     before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
     for tag, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if tag != "equal":
-            yield Piece(file, handler, "".join(before[i1:i2]), "".join(after[j1:j2]))
+        while tag == "insert" and j1 and after[j1 - 1] == after[j2 - 1] == "\n":  # the blank line before, not behind
+            j1, j2 = j1 - 1, j2 - 1
+        was, now = "".join(before[i1:i2]), "".join(after[j1:j2])
+        for part in [now] if was else re.split(r"(?m)^(?=\n\[)", now):
+            if tag != "equal" and part:
+                yield Piece(file, handler, was, part)
 
 
 def _put(text: Text, at: At, current: Value, target: Value) -> int:

@@ -31,6 +31,7 @@ VENDOR = "/usr/share/containers/containers.conf"
 DROP_IN = "50-oci-systemd.conf"
 # What podman has where no file says it (containers-common, pkg/config/default.go). The names of runtimes are looked up in
 # these lists, so that ours is put into those which its real runtime is in.
+FIRST = ("crun", "runc")  # which of them is there is podman's runtime where no file names one
 DEFAULTS: dict[str, list[Any]] = {
     "hooks_dir": ["/usr/share/containers/oci/hooks.d"],
     "runtime_supports_json": ["crun", "runc", "kata", "runsc", "youki", "krun"],
@@ -45,45 +46,70 @@ def folder(main: str) -> str:
 def merged(tree: Tree, main: str) -> dict[str, Any]:
     """`engine` of all files, a later one's keys in the place of an earlier one's."""
     whole: dict[str, Any] = {}
-    for path in [VENDOR, main, *tree.glob(f"{folder(main)}/*.conf")]:
-        text = tree.read(path)
-        given = Toml(path, text).get(("engine",)) if text is not None else None
-        if isinstance(given, dict):
-            whole |= given | {"runtimes": whole.get("runtimes", {}) | (given.get("runtimes") or {})}
-    return whole
+    runtimes: dict[str, list[Any]] = {}
+    for given in _given(tree, main).values():
+        there = given.get("runtimes")
+        runtimes |= (
+            {name: each for name, each in there.items() if isinstance(each, list)} if isinstance(there, dict) else {}
+        )
+        whole |= given
+    return whole | {"runtimes": runtimes}
+
+
+def _given(tree: Tree, main: str) -> dict[str, dict[str, Any]]:
+    """`engine` of each file that has it, in the order in which podman reads them."""
+    texts = {path: tree.read(path) for path in [VENDOR, main, *tree.glob(f"{folder(main)}/*.conf")]}
+    found = {path: Toml(path, text).get(("engine",)) for path, text in texts.items() if text is not None}
+    return {path: given for path, given in found.items() if isinstance(given, dict)}
 
 
 def base_runtime(tree: Tree, main: str) -> str:
     """The runtime that podman uses where nothing else is asked for: by its path, else by its name."""
     engine = merged(tree, main)
-    name = str(engine.get("runtime") or "")
-    places = engine.get("runtimes", {}).get(name) or []
-    return next((str(place) for place in places if tree.exists(str(place)) and not is_ours(str(place))), name)
+    there = (name for name in FIRST if any(tree.exists(f"{folder}/{name}") for folder in PROGRAMS))
+    name = str(engine.get("runtime") or next(there, ""))
+    places = [str(place) for place in engine["runtimes"].get(name, [])]
+    return next((place for place in places if tree.exists(place) and not is_ours(place)), name)
 
 
 def wrapped(tree: Tree, main: str) -> dict[str, str]:
     """The runtimes in the files that are the wrapper, each with its path."""
-    runtimes = merged(tree, main).get("runtimes", {})
+    runtimes = merged(tree, main)["runtimes"]
     return {name: str(path) for name, paths in runtimes.items() for path in paths[:1] if is_ours(str(path))}
 
 
 def edits(tree: Tree, main: str, wanted: Wanted, version: str = "") -> list[Edit]:
     """What `wanted` needs of a podman whose configuration is at `main` and below."""
-    engine = merged(tree, main)
-    there = [str(place) for place in engine.get("runtimes", {}).get(wanted.handler) or []]
+    engine, drop_in = merged(tree, main), posixpath.join(folder(main), DROP_IN)
+    there = [str(place) for place in engine["runtimes"].get(wanted.handler, [])]
     if there and not any(map(is_ours, there)):
         raise Problem(
             f"podman has a runtime {wanted.handler!r} already, {there[0]!r}: choose another name with --handler"
         )
     values: dict[str, Any] = {"runtimes." + wanted.handler: [wanted.binary]}
-    real = posixpath.basename(wanted.runtime)
+    real, ours = posixpath.basename(wanted.runtime), [*wrapped(tree, main), wanted.handler]
     for name in ("runtime_supports_json", "runtime_supports_nocgroup"):
-        known = engine.get(name) or DEFAULTS[name]
-        if real in known and wanted.handler not in known:
-            values[name] = [*known, wanted.handler]
+        known = _list(engine, name)
+        if real in known:
+            values[name] = [*(each for each in known if each not in ours), wanted.handler]
     if wanted.hooks:
-        values["hooks_dir"] = [*(engine.get("hooks_dir") or DEFAULTS["hooks_dir"]), wanted.hooks]
+        values["hooks_dir"] = [*(each for each in _list(engine, "hooks_dir") if each != wanted.hooks), wanted.hooks]
     if wanted.default:
         values["runtime"] = wanted.handler
-    drop_in = posixpath.join(folder(main), DROP_IN)
+    _check_last(tree, main, drop_in, values)
     return [Edit(drop_in, ("engine", *key.split(".")), value, firm=True) for key, value in values.items()]
+
+
+def _list(engine: dict[str, Any], name: str) -> list[Any]:
+    given = engine.get(name)
+    return given if given and isinstance(given, list) else DEFAULTS[name]
+
+
+def _check_last(tree: Tree, main: str, drop_in: str, values: dict[str, Any]) -> None:
+    """A file that is read after ours has the last word on what stands in both."""
+    for path, given in _given(tree, main).items():
+        for key in ("runtime", "hooks_dir"):
+            if path > drop_in and path.startswith(folder(main)) and key in given and key in values:
+                raise Problem(
+                    f"{path} sets {key}, and is read after {drop_in}, where we would set it: take it out there first"
+                )

@@ -1,14 +1,15 @@
 """What was written into an engine's configuration, so that exactly that can be taken back. It lies beside the settings.
 
 An Entry is one place of one file: `was` is the text that stood there, None where there was nothing; `now` is the value that
-was written; `made` counts the tables around it that were made for it; `handlers` are those that need it.
+was written; `made` counts the tables around it that were made for it; `handlers` are those that need it. Where two handlers
+want different values at one place, each has its entry, and what the later found there was written for the earlier.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 from oci_systemd.core.errors import Problem
 
@@ -42,11 +43,21 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class Original:
+    """A file as it was before any handler of ours, and as we have left it: if it still is so, its bytes can be had back."""
+
+    file: str
+    was: str
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """All that was written for one engine; the files and folders that were not there before; how the engine is told."""
 
     entries: tuple[Entry, ...] = ()
     pieces: tuple[Piece, ...] = ()
+    originals: tuple[Original, ...] = ()
     created: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
     restart: str = ""
@@ -58,12 +69,14 @@ class Record:
     def of(self, handler: str) -> list[Entry]:
         return [entry for entry in self.entries if handler in entry.handlers]
 
-    def entry(self, file: str, at: At) -> Entry | None:
-        return next((entry for entry in self.entries if (entry.file, entry.at) == (file, at)), None)
+    def at(self, file: str, at: At) -> list[Entry]:
+        return [entry for entry in self.entries if (entry.file, entry.at) == (file, at)]
 
-    def with_entry(self, entry: Entry) -> Record:
-        others = (other for other in self.entries if (other.file, other.at) != (entry.file, entry.at))
-        return replace(self, entries=(*others, entry))
+    def with_entry(self, entry: Entry, instead: Entry | None) -> Record:
+        """The record with `entry` in the place of another: they are taken back in the reverse of their order."""
+        if instead is None:
+            return replace(self, entries=(*self.entries, entry))
+        return replace(self, entries=tuple(entry if other == instead else other for other in self.entries))
 
     def without(self, handler: str, kept: Iterable[tuple[str, At]] = ()) -> tuple[Record, list[Entry]]:
         """The record without `handler`, but at and below `kept`; and the entries that no handler needs any more."""
@@ -94,7 +107,7 @@ def written(record: Record) -> str | None:
     """The record's text; None where nothing is on record."""
     if not record.entries:
         return None
-    return json.dumps({"version": VERSION, **asdict(record)}, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps({"version": VERSION, **asdict(record)}, indent=2, ensure_ascii=False, default=str) + "\n"
 
 
 def read(text: str | None, engine: str) -> Record:
@@ -105,14 +118,43 @@ def read(text: str | None, engine: str) -> Record:
         document = json.loads(text)
         if document.pop("version") != VERSION:
             raise Problem(f"{path(engine)} was written by another version of oci-systemd: use that one, or its newer")
-        entries = [
-            Entry(**each | {"at": tuple(each["at"]), "handlers": tuple(each["handlers"])})
-            for each in document.pop("entries")
-        ]
-        pieces = [Piece(**each) for each in document.pop("pieces")]
-        created, folders = (tuple(document.pop(name)) for name in ("created", "folders"))
-        return Record(tuple(entries), tuple(pieces), created, folders, **document)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise Problem(
-            f"{path(engine)} is damaged ({error}); it tells what to take back: restore it, or remove it"
-        ) from None
+        entries = tuple(map(_entry, document.pop("entries")))
+        pieces = tuple(Piece(*map(_word, _fields(each, Piece))) for each in document.pop("pieces"))
+        originals = tuple(Original(*map(_word, _fields(each, Original))) for each in document.pop("originals", ()))
+        created, folders = (_words(document.pop(name)) for name in ("created", "folders"))
+        whole = {entry.file for entry in entries if not entry.at}
+        if any(entry.at for entry in entries if entry.file in whole):
+            raise ValueError("a file is ours whole and in places")
+        return Record(entries, pieces, originals, created, folders, _word(document["restart"]))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise damaged(engine, error) from None
+
+
+def damaged(engine: str, error: object) -> Problem:
+    return Problem(f"{path(engine)} is damaged ({error}); it tells what to take back: restore it, or remove it")
+
+
+def _entry(given: Any) -> Entry:
+    file, at, was, now, made, handlers = _fields(given, Entry)
+    if not isinstance(made, int):
+        raise TypeError(f"{made!r} is no number")
+    if not at:
+        _word(now)
+    return Entry(_word(file), _words(at), None if was is None else _word(was), now, made, _words(handlers))
+
+
+def _fields(given: Any, kind: type) -> list[Any]:
+    """The values of the fields that `kind` has; a field that it has not is of a version to come, and may be left out."""
+    return [given[field.name] for field in fields(kind)]
+
+
+def _words(given: Any) -> tuple[str, ...]:
+    if not isinstance(given, list):
+        raise TypeError(f"{given!r} is no list")
+    return tuple(map(_word, given))
+
+
+def _word(given: Any) -> str:
+    if not isinstance(given, str):
+        raise TypeError(f"{given!r} is no text")
+    return given

@@ -28,3 +28,6 @@ class Wanted:
             raise Problem(
                 f"{self.handler!r} is no name for a handler: up to 63 of a-z, 0-9 and -, as in a RuntimeClass"
             )
+        for path in (self.binary, self.runtime, self.hooks):
+            if path and not (path.startswith("/") and path.isprintable()):
+                raise Problem(f"{path!r} is no full path of printable letters")

@@ -1,7 +1,7 @@
 """Which containers call a program of ours for everything that is still to be done to them, stopping them for one.
 
 Law: it is read off what engines leave for themselves: containerd's shim writes the runtime's name into the bundle (file
-`runtime`), conmon of podman and CRI-O has it on its command line.
+`runtime`), conmon of podman and CRI-O, or conmonrs, has it on its command line.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from oci_systemd.core.errors import Problem
+from oci_systemd.host.files import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -23,6 +26,9 @@ STATES = (
     "/run/k0s/containerd",
     "/var/snap/microk8s/common/run/containerd",
 )
+LIMIT = 4096  # bytes of a path
+# How a monitor is told the container, conmonrs the folder of a pod's sandbox, and the runtime.
+MONITORS = {"conmon": ("-c", "-r"), "conmonrs": ("--runtime-dir", "--runtime")}
 DOCKER = ("moby", "plugins.moby")  # its namespaces in containerd
 
 
@@ -37,15 +43,16 @@ def _tasks(tree: Tree, *, docker: bool) -> Iterator[tuple[str, str]]:
     for state in STATES:
         for file in tree.outside(state).glob(f"{TASKS}/*/*/runtime"):
             if (file.parts[-3] in DOCKER) == docker:
-                with suppress(OSError, UnicodeDecodeError):
-                    yield file.parts[-2], file.read_text().strip()
+                with suppress(Problem, UnicodeDecodeError):
+                    yield file.parts[-2], read_regular(str(file), LIMIT)[0].decode().strip()
 
 
 def _conmon(tree: Tree, engine: str) -> Iterator[tuple[str, str]]:
     """Each container of podman or CRI-O, with the program that its conmon calls."""
     for file in tree.outside("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError, ValueError, IndexError):
+        with suppress(OSError, ValueError, LookupError):
             words = [os.fsdecode(word) for word in file.read_bytes().split(b"\0")]
-            of_podman = any(word.endswith("/podman") for word in words)
-            if words[0].rpartition("/")[2] == "conmon" and of_podman == (engine == "podman"):
-                yield words[words.index("-c") + 1], words[words.index("-r") + 1]
+            container, runtime = MONITORS[words[0].rpartition("/")[2]]
+            if any(word.endswith("/podman") for word in words) == (engine == "podman"):
+                id = words[words.index(container) + 1].removesuffix("/userdata").rpartition("/")[2]
+                yield id, words[words.index(runtime) + 1]

@@ -6,11 +6,12 @@ texts are complete beside the old ones before the first is put in its place; if 
 
 from __future__ import annotations
 
-import errno
+import fcntl
+import fnmatch
 import os
 import posixpath
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from oci_systemd.core.paths import LOST, clean, follow
 from oci_systemd.host.files import read_regular, write_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Protocol
 
     class Change(Protocol):
@@ -45,9 +46,9 @@ class Tree:
     """The files below `root`; paths are as they are named inside it."""
 
     def __init__(self, root: str = "/") -> None:
-        self.root = Path(root).resolve()
-        if not self.root.is_dir():
+        if not Path(root).is_dir():
             raise Problem(f"the root {root!r} is no directory")
+        self.root = Path(root).resolve()
 
     @property
     def is_this_machine(self) -> bool:
@@ -77,19 +78,49 @@ class Tree:
     def read(self, path: str) -> str | None:
         """The text of the file at `path`; None where there is none. A Problem where it cannot be read."""
         outside = self.outside(path)
-        if not os.path.lexists(outside):
+        try:
+            outside.lstat()
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:  # a folder that is closed to us tells nothing
+            raise Problem(f"{path} cannot be read: {error.strerror}") from None
         try:
             return read_regular(str(outside), LIMIT)[0].decode()
         except UnicodeDecodeError as error:
             raise Problem(f"{path} is not UTF-8 at byte {error.start}; it stays as it is: correct it first") from None
 
     def glob(self, pattern: str) -> list[str]:
-        """The paths that match `pattern`, whose folder has no wildcards, in order."""
+        """The files whose paths match `pattern`, in order."""
+        return sorted(path for path in self._matching(pattern) if not self.outside(path).is_dir())
+
+    def _matching(self, pattern: str) -> list[str]:
         folder, name = posixpath.split(pattern)
-        if not has_magic(name):
+        if not has_magic(pattern):
             return [pattern] if self.exists(pattern) else []
-        return sorted(posixpath.join(folder, each.name) for each in self.outside(folder).glob(name))
+        folders = self._matching(folder) if has_magic(folder) else [folder]
+        names = {each: fnmatch.filter(self._names(each), name) if has_magic(name) else [name] for each in folders}
+        found = [posixpath.join(each, name) for each in folders for name in names[each]]
+        return found if has_magic(name) else [path for path in found if self.exists(path)]
+
+    def below(self, folder: str) -> list[str]:
+        """The files in `folder` and its folders, each folder in order; a link to a folder is not followed."""
+        found = []
+        for name in sorted(self._names(folder)):
+            path = posixpath.join(folder, name)
+            is_link = (self.outside(folder) / name).is_symlink()
+            if not self.outside(path).is_dir():
+                found.append(path)
+            elif not is_link:
+                found += self.below(path)
+        return found
+
+    def _names(self, folder: str) -> list[str]:
+        try:
+            return [each.name for each in self.outside(folder).iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise Problem(f"{folder} cannot be read: {error.strerror}") from None
 
     def program(self, name: str, folders: Iterable[str]) -> str:
         """The full path of the program `name`, sought in `folders` unless it is a path already; "" where there is none."""
@@ -106,22 +137,42 @@ class Tree:
         """Make all of `changes`, and then remove those of `folders` that are empty. A Problem where nothing was changed."""
         made: list[Path] = []
         staged: list[_Staged] = []
+        with self._alone():
+            try:
+                for change in changes:
+                    staged.append(self._stage(change, staged))
+                    staged[-1].prepare(made)
+                _replace(staged)
+            except BaseException as error:
+                _clear(staged, made[::-1])
+                raise _as_it_was(error) from None
+            _clear(staged, map(self.outside, folders))
+
+    def _stage(self, change: Change, others: Iterable[_Staged]) -> _Staged:
+        if self.read(change.path) != change.old:
+            raise Problem(f"{change.path} was changed by somebody else just now: try again")
+        place = self.outside(change.path)
+        if any(place == other.place for other in others):
+            raise Problem(f"{change.path} leads to another file that is to be changed as well: put a file in its place")
+        return _Staged(place, change)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep others of us from writing meanwhile."""
+        fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            for change in changes:
-                if self.read(change.path) != change.old:
-                    raise Problem(f"{change.path} was changed by somebody else just now: try again")
-                staged.append(_Staged(self.outside(change.path), change))
-                staged[-1].prepare(made)
-            _replace(staged)
-        except (OSError, Problem) as error:
-            for folder in reversed(made):
-                _remove_if_empty(folder)
-            raise _as_it_was(error) from None
+            self._lock(fd)
+            yield
         finally:
-            for each in staged:
-                each.clear()
-            for folder in [] if staged and not staged[-1].done else map(self.outside, folders):
-                _remove_if_empty(folder)
+            os.close(fd)
+
+    def _lock(self, fd: int) -> None:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Problem(f"another oci-systemd writes below {self.root} just now: try again") from None
+        except OSError:  # a file system without locks
+            return
 
 
 class _Staged:
@@ -139,7 +190,7 @@ class _Staged:
     def prepare(self, made: list[Path]) -> None:
         """Write both texts beside the place: that there is no room for them is found out here. `made`: the folders for it."""
         _make_folders(self.place.parent, made)
-        self.clear()
+        self.clear()  # what was left by one of us that was killed
         for path, text in ((self.old, self.change.old), (self.new, self.change.new)):
             if text is not None:
                 _write(path, text.encode(), self.place, self.change.mode)
@@ -149,15 +200,14 @@ class _Staged:
             self.place.unlink()
         else:
             self.new.rename(self.place)
-        _flush(self.place.parent)
         self.done = True
+        _flush(self.place.parent)
 
     def put_back(self) -> None:
         if self.change.old is None:
             self.place.unlink()
         else:
             self.old.rename(self.place)
-        self.done = False
 
     def clear(self) -> None:
         for path in (self.new, self.old):
@@ -169,17 +219,27 @@ def _replace(staged: Sequence[_Staged]) -> None:
     try:
         for each in staged:
             each.act()
-    except OSError:
+    except BaseException:
         for each in staged:
             if each.done:
                 each.put_back()
         raise
 
 
-def _as_it_was(error: OSError | Problem) -> Problem:
-    if isinstance(error, Problem):
-        return Problem(f"{error}; all is as it was")
-    return Problem(f"{error.filename} cannot be written: {error.strerror}; all is as it was")
+def _clear(staged: Iterable[_Staged], folders: Iterable[Path]) -> None:
+    """Remove what was beside the files, and those of `folders` that are empty. What stays does no harm."""
+    for each in staged:
+        with suppress(OSError):
+            each.clear()
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _as_it_was(error: BaseException) -> BaseException:
+    if isinstance(error, OSError):
+        return Problem(f"{error.filename} cannot be written: {error.strerror}; all is as it was")
+    return Problem(f"{error}; all is as it was") if isinstance(error, Problem) else error
 
 
 def _write(path: Path, data: bytes, like: Path, mode: int) -> None:
@@ -203,16 +263,9 @@ def _write(path: Path, data: bytes, like: Path, mode: int) -> None:
 def _make_folders(folder: Path, made: list[Path]) -> None:
     if not folder.is_dir():
         _make_folders(folder.parent, made)
-        folder.mkdir(0o755)
+        folder.mkdir()
         made.append(folder)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.EBUSY):
-            raise
+        folder.chmod(0o755)  # whatever the umask: not only root reads what is in it
 
 
 def _flush(folder: Path) -> None:

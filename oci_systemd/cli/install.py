@@ -111,7 +111,8 @@ def install(
     )
     if not dry_run:
         _check_unused(tree, engine, [change.path for change in plan.changes if change.new is None], "")
-    _carry_out(tree, plan, command_of(tree, place.restart), dry_run=dry_run, restart=restart)
+    needed = place.removal if plan.takes_back and place.removal else place.restart
+    _carry_out(tree, plan, command_of(tree, needed), dry_run=dry_run, restart=restart)
     if not plan.changes:
         out(f"{engine} has the handler {handler} already; nothing to do\n")
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from oci_systemd.engines.texts import At, Value
 
+MANY = 2000  # lines from which on those that are often there are no hold for a comparison, which else takes minutes
 HEAD = "# Written by `oci-systemd install ENGINE`; `oci-systemd uninstall ENGINE` takes it away.\n"
 BASE = '{{ template "base" . }}\n'  # what k3s and rke2 write by themselves
 # How a file is read, and with what a new one begins: by the end of its name, else by whose configuration it is.
@@ -31,7 +32,6 @@ Format: TypeAlias = "tuple[Callable[[str, str], Text], str]"
 ENDINGS: dict[str, Format] = {".tmpl": (Template, BASE)}
 ENGINES: dict[str, Format] = {"docker": (JsonText, "")}
 TOML: Format = (Toml, HEAD)
-WHOLE: Format = (Whole, "")
 
 
 class Tree(Protocol):
@@ -77,12 +77,14 @@ class Change:
 class Plan:
     """What is to be written, all of it or nothing: `changes`, and the `folders` that go afterwards if they are empty.
 
-    `kept` are sentences on what somebody else has changed, and what stays for that.
+    `kept` are sentences on what somebody else has changed, and what stays for that. `takes_back`: whether something goes that
+    was there for a handler.
     """
 
     changes: list[Change] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    takes_back: bool = False
 
     @property
     def concerns_engine(self) -> bool:
@@ -147,23 +149,21 @@ class _Files:
         self.own = records.path(engine)
         self.record = records.read(tree.read(self.own), engine)
         self.pieces = self.record.pieces
+        self.format = ENGINES.get(engine, TOML)
         self.opened: dict[str, Text] = {}
+        self.starts: dict[str, str] = {}  # with what each begins that is new
         self.kept: list[str] = []
+        self.takes_back = False
 
     def open(self, file: str, at: At) -> Text:
         """The text of `file`, in which the place `at` is."""
         if file not in self.opened:
             old = self.tree.read(file)
-            format, new = self._format(file, at)
-            self.opened[file] = format(file, new if old is None else old)
+            format, start = (Whole, "") if not at else ENDINGS.get(posixpath.splitext(file)[1]) or self.format
+            self.starts[file] = start.replace("ENGINE", self.engine)
+            self.opened[file] = format(file, self.starts[file] if old is None else old)
             self.opened[file].pieces = [(piece.now, piece.was) for piece in self.pieces if piece.file == file]
         return self.opened[file]
-
-    def _format(self, file: str, at: At) -> Format:
-        if not at:
-            return WHOLE
-        format, new = ENDINGS.get(posixpath.splitext(file)[1]) or ENGINES.get(self.engine, TOML)
-        return format, new.replace("ENGINE", self.engine)
 
     def texts(self, handler: str) -> dict[str, str | None]:
         """The new text of each file that was opened; None for one that goes: ours from the start, with nothing left in it."""
@@ -183,8 +183,7 @@ class _Files:
 
     def _goes(self, file: str, text: Text) -> bool:
         ours = file in self.record.created or self.tree.read(file) is None
-        at = () if isinstance(text, Whole) else (file,)
-        return ours and text.is_bare(self._format(file, at)[1])
+        return ours and text.is_bare(self.starts[file])
 
     # What is written
 
@@ -250,6 +249,7 @@ class _Files:
     def take_back(self, handler: str, kept: Sequence[tuple[str, At]] = ()) -> None:
         """Undo what stands for `handler` alone, but at and below the places `kept`."""
         self.record, gone = self.record.without(handler, kept)
+        self.takes_back = bool(gone)
         for entry in reversed(gone):
             self._undo(entry)
 
@@ -333,7 +333,7 @@ class _Files:
         changes.insert(0 if record.entries else len(changes), own)
         shared = (records.FOLDER, posixpath.dirname(records.FOLDER))  # by all engines: who goes last removes them
         folders = [] if record.entries else [*_each_once([*shared, *reversed(record.folders)])]
-        return Plan([change for change in changes if change.old != change.new], folders, self.kept)
+        return Plan([change for change in changes if change.old != change.new], folders, self.kept, self.takes_back)
 
     def _mode(self, file: str) -> int:
         return 0o755 if isinstance(self.opened[file], Whole) else 0o644
@@ -362,13 +362,29 @@ def _pieces(file: str, handler: str, old: str | None, new: str | None) -> Iterat
     if old is None or new is None:
         return
     before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
-    for tag, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        while tag == "insert" and j1 and after[j1 - 1] == after[j2 - 1] == "\n":  # the blank line before, not behind
+    for i1, i2, j1, j2 in _differences(before, after):
+        while i1 == i2 and j1 and after[j1 - 1] == after[j2 - 1] == "\n":  # the blank line before, not behind
             j1, j2 = j1 - 1, j2 - 1
         was, now = "".join(before[i1:i2]), "".join(after[j1:j2])
         for part in [now] if was else re.split(r"(?m)^(?=\n\[)", now):
-            if tag != "equal" and part:
+            if part:
                 yield Piece(file, handler, was, part)
+
+
+def _differences(before: list[str], after: list[str]) -> Iterator[tuple[int, int, int, int]]:
+    """Where `after` has other lines than `before`, by the bounds in both. What is alike at both ends costs nothing."""
+    start = _alike(before, after)
+    end = _alike(before[start:][::-1], after[start:][::-1])
+    first, second = before[start : len(before) - end], after[start : len(after) - end]
+    for tag, i1, i2, j1, j2 in SequenceMatcher(None, first, second, autojunk=len(second) > MANY).get_opcodes():
+        if tag != "equal":
+            yield start + i1, start + i2, start + j1, start + j2
+
+
+def _alike(first: list[str], second: list[str]) -> int:
+    """How many lines are alike at the beginning of both."""
+    shorter = min(len(first), len(second))
+    return next((index for index in range(shorter) if first[index] != second[index]), shorter)
 
 
 def _put(text: Text, at: At, current: Value, target: Value) -> int:

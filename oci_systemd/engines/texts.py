@@ -12,6 +12,7 @@ import re
 import tomllib
 from contextlib import suppress
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import tomlkit
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
 
 Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"
 At: TypeAlias = tuple[str, ...]
-_STUMBLES = suppress(
-    Exception
-)  # of what tomlkit raises for text that it cannot do, only some is its own; it is checked after
+# Of what tomlkit raises for a text that it cannot change only some is of its own kind. What it does is checked afterwards.
+_STUMBLES = suppress(Exception)
 INDENT = "  "
 OPENING, CLOSING = "# oci-systemd: begin\n", "# oci-systemd: end\n"
 BARE = re.compile(r"[A-Za-z0-9_-]+")
+FEW = 8  # signs in one line that are tried for where its value begins and ends
 DEEPEST = 100  # tables and lists in each other: what copies and compares values calls itself for each
 NAN = float("nan")  # the only one in what is read: it is no other, and still is itself
 # What a file's `version` says how to read: while any of them is there, the version is no longer ours to take back.
@@ -119,7 +120,7 @@ class Text:
 
 
 class Toml(Text):
-    """TOML. A new table is added at the end; what belongs into a table that is there, by tomlkit."""
+    """TOML. A new table is added at the end, a new key below its table's header; what is more than that is done by tomlkit."""
 
     def __init__(self, file: str, text: str) -> None:
         try:
@@ -141,17 +142,22 @@ class Toml(Text):
 
     def put(self, at: At, raw: str) -> None:
         super().set(at, self.value_of(raw))
-        self._become(lambda: self._edited(at, tomlkit.parse(f"x = {raw}").item("x")))
+        self._become(
+            lambda: self._edited(at, tomlkit.parse(f"x = {raw}").item("x")), lambda: self._on_its_line(at, raw)
+        )
 
     def set(self, at: At, value: Value) -> int:
         made, headers = super().set(at, value), self._headers(at[:-1])
         ways = (self._appended, self._inserted, self._edited)
-        self._become(*(partial(way, at, value) for way in ways))
+        self._become(
+            *(partial(way, at, value) for way in ways),
+            lambda: self._on_its_line(at, tomlkit.item(value).as_string()),
+        )
         return max(made, self._headers(at[:-1]) - headers)
 
     def remove(self, at: At, made: int = 0) -> None:
         super().remove(at)
-        self._become(lambda: self._cut(at), lambda: self._edited(at, None))
+        self._become(lambda: self._cut(at), lambda: self._edited(at, None), lambda: self._on_its_line(at, None))
         if made:
             self._become(lambda: self._without_header(at[:-1]), lambda: self.content)
 
@@ -228,6 +234,19 @@ class Toml(Text):
         new = toml(at, value, like[: len(like) - len(like.lstrip())])
         before = "".join(lines[:place])
         return before + ("" if not before or before.endswith("\n") else "\n") + new + "".join(lines[place:])
+
+    def _on_its_line(self, at: At, raw: str | None) -> str:
+        """The text with `raw` for the value of a key that has a line of its own below its table's header; None for no line."""
+        lines = self.content.splitlines(keepends=True)
+        header: At = ()
+        for index, line in enumerate(lines):
+            header = _header(line) or header
+            span = _span(line, at[-1]) if header == at[:-1] else None
+            if span:
+                start, end = span
+                lines[index] = "" if raw is None else line[:start] + raw + line[end:]
+                break
+        return "".join(lines)
 
     def _edited(self, at: At, value: Item | Value) -> str:
         """The text with `value` at `at`, None for without it, by tomlkit."""
@@ -318,6 +337,23 @@ def _header(line: str) -> At | None:
 def damaged(file: str, said: str) -> Problem:
     """The error for a file that is not what it should be."""
     return Problem(f"{file} {said}; it stays as it is: correct it first")
+
+
+def _span(line: str, key: str) -> tuple[int, int] | None:
+    """Where the value stands in a line that gives one to `key`; None in any other line."""
+    with suppress(ValueError):
+        said = _loads(line)
+        if [*said] != [key] or isinstance(said[key], dict):
+            return None
+        starts = [index + 1 for index, letter in enumerate(line) if letter == "="]
+        ends = [index for index, letter in enumerate(line) if letter == "#"]
+        for start, end in product(starts[:FEW], [*ends[:FEW], len(line)]):
+            with suppress(ValueError):
+                value = line[start:end].strip()
+                if _loads(f"{line[:start]}{value}") == said == {key: _loads(f"x = {value}")["x"]}:
+                    start += len(line[start:]) - len(line[start:].lstrip())
+                    return start, start + len(value)
+    return None
 
 
 def toml(at: At, value: Value, indent: str = "") -> str:

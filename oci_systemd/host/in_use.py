@@ -50,8 +50,8 @@ def _tasks(tree: Tree, *, docker: bool) -> Iterator[tuple[str, str]]:
 def _conmon(tree: Tree, engine: str) -> Iterator[tuple[str, str]]:
     """Each container of podman or CRI-O, with the program that its conmon calls."""
     for file in tree.outside("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError, ValueError, LookupError):
-            words = [os.fsdecode(word) for word in file.read_bytes().split(b"\0")]
+        with suppress(Problem, ValueError, LookupError):
+            words = [os.fsdecode(word) for word in read_regular(str(file), LIMIT)[0].split(b"\0")]
             container, runtime = MONITORS[words[0].rpartition("/")[2]]
             if any(word.endswith("/podman") for word in words) == (engine == "podman"):
                 id = words[words.index(container) + 1].removesuffix("/userdata").rpartition("/")[2]

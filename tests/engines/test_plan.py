@@ -23,6 +23,7 @@ MAIN = "/etc/containerd/config.toml"
 OURS = "/etc/containerd/conf.d/50-oci-systemd.toml"
 DAEMON = "/etc/docker/daemon.json"
 CRIO = "/etc/crio/crio.conf.d/50-oci-systemd.conf"
+RUNC = "io.containerd.runc.v2"
 V2, V3 = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
 DEBIAN, OLD, NEW, HAND = (
     text(f"{name}.toml") for name in ("containerd-debian", "containerd-1.7", "containerd-2.1", "by-hand")
@@ -192,6 +193,17 @@ EDITED: dict[str, Row] = {
         {"default": True},
         add('\n[plugins."io.containerd.x.v1.y"]\n  z = 1\n'),
         "# mine\nroot = '/data'\nversion = 2\n\n[plugins.\"io.containerd.x.v1.y\"]\n  z = 1\n",
+    ),
+    "options of the runc that we wrote": (
+        "containerd",
+        {MAIN: DEBIAN},
+        {"default": True},
+        turn(
+            f'runtimes.runc]\n  runtime_type = "{RUNC}"\n',
+            f'runtimes.runc]\n  runtime_type = "{RUNC}"\n  options = {{SystemdCgroup = true}} # mine\n',
+        ),
+        DEBIAN + f'\n[plugins."{V2}".containerd.runtimes.runc]\n  runtime_type = "{RUNC}"\n'
+        "  options = {SystemdCgroup = true} # mine\n",
     ),
     "another runtime in daemon.json": (
         "docker",
@@ -397,6 +409,26 @@ def test_what_a_killed_install_left_is_made_whole(engine: str) -> None:
         node.commit(wanted)
         assert node.uninstall().kept == []
         assert node.files == files
+
+
+class Restless(Node):
+    """A machine on which somebody else writes as soon as the main file was read."""
+
+    def read(self, path: str) -> str | None:
+        found = super().read(path)
+        if path == self.main:
+            self.files[path] = '{"theirs": true}'
+        return found
+
+
+def test_plan_is_made_of_files_as_they_were_at_one_time() -> None:
+    """It tells what it was made of, so that what somebody wrote meanwhile is found out when it is carried out."""
+    made = plan.install("docker", "systemd", Restless("docker", {DAEMON: "{}"}), needs("docker"))
+    assert [change.old for change in made.changes if change.path == DAEMON] == ["{}"]
+    node = Node("docker", {DAEMON: "{}"})
+    node.install()
+    back = plan.uninstall("docker", "systemd", Restless("docker", node.files))
+    assert [change.old for change in back.changes if change.path == DAEMON] == [node.files[DAEMON]]
 
 
 def needs(engine: str) -> Callable[[plan.Tree], list[Edit]]:

@@ -209,8 +209,27 @@ def test_file_with_nothing_left_in_it_is_bare(given: str, start: str, bare: bool
 
 def test_change_that_tomlkit_cannot_make_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it writes is read back by another parser; whatever it raises is no traceback of ours."""
-    text = Toml("f", "[t]\nx = 1\n")
-    monkeypatch.setattr("oci_systemd.engines.texts.tomlkit.dumps", lambda document: "[t]\nx = 7\n")
+    text = Toml("f", "t = { x = 1 }\n")
+    monkeypatch.setattr("oci_systemd.engines.texts.tomlkit.dumps", lambda document: "t = { x = 7 }\n")
     with pytest.raises(Problem, match="f is written in a way that cannot be changed safely"):
         text.set(("t", "x"), 2)
-    assert text.text() == "[t]\nx = 1\n"
+    assert text.text() == "t = { x = 1 }\n"
+
+
+ON_A_LINE = {
+    "its comment stays": ("  x = 'a#b' # c # d\n", "x", '  x = "new" # c # d\n'),
+    "signs in its name": ('"x=#"=1#c\r\n', "x=#", '"x=#"="new"#c\r\n'),
+    "an open line": ("x = 1", "x", 'x = "new"'),
+    "a list": ("x = [ 1, '#' ]  # [\n", "x", 'x = "new"  # [\n'),
+}
+
+
+@pytest.mark.parametrize(("line", "key", "result"), ON_A_LINE.values(), ids=ON_A_LINE)
+def test_value_is_changed_among_tables_that_tomlkit_cannot_change(line: str, key: str, result: str) -> None:
+    """Where parts of a table stand in several places, as they do once something was added at the end."""
+    given = f"[a.b]\nx = 1\n[c]\n[a]\nz = 0\n{{}}\n[d]\n[a.e]\n{key!r} = 9\n"
+    text = Toml("f", given.replace("{}\n", line if line.endswith("\n") else line + "\n"))
+    text.set(("a", key), "new")
+    assert text.text() == given.replace("{}\n", result if result.endswith("\n") else result + "\n")
+    text.remove(("a", key))
+    assert text.text() == given.replace("{}\n", "")

@@ -25,7 +25,8 @@ WRITE = sed -e 's|@PYTHON@|$(PY)|g' -e 's|@LIB@|$(LIB)|g' -e 's|@RUNTIME@|$(RUNT
 # program or file:package, what a machine may lack
 TOOLS_DEMO = unshare:util-linux mmdebstrap:mmdebstrap runc:runc
 TOOLS_TEST = $(TOOLS_DEMO) nsenter:util-linux jq:jq busybox:busybox-static tini:tini strace:strace gpg:gpg \
-             /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
+             /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring \
+             qemu-system-x86_64:qemu-system-x86 ssh:openssh-client mke2fs:e2fsprogs
 TOOLS_BENCH = runc:runc jq:jq cc:build-essential
 
 .PHONY: all demo test lint bench install uninstall clean tools-demo tools-test tools-bench python
@@ -46,7 +47,7 @@ lint: $(VENV)/dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/mypy packaging/demo tests/e2e tests/bench tests/laws tests/fuzz
+	$(VENV)/bin/mypy packaging/demo tests/cri tests/e2e tests/machine tests/bench tests/laws tests/fuzz
 
 bench: tools-bench $(VENV)/dev
 	$(VENV)/bin/python -m tests.bench --check --svg tests/bench/bench.svg

@@ -147,7 +147,9 @@ def _full_path(option: str, given: str) -> str:
 
 def _launcher(tree: Tree, given: str) -> str:
     """The installed launcher, by its path in the root: the one given, else that beside this package, else the usual one."""
-    beside = [str(folder / "bin") for folder in Path(oci_systemd.__file__).parents[3:4]]
+    prefix = Path(oci_systemd.__file__).parts[:-4]  # of PREFIX/lib/oci-systemd/oci_systemd/__init__.py
+    installed = Path(oci_systemd.__file__).parts[-4:-2] == ("lib", "oci-systemd")
+    beside = [str(Path(*prefix, "bin"))] if installed else []
     places = [given] if given else [f"{folder}/{NAME}" for folder in (*beside, *LAUNCHERS)]
     found = next((place for place in places if tree.is_program(place)), "")
     if not found or not _runtime_in(tree, found):
@@ -204,7 +206,8 @@ def _carry_out(tree: Tree, plan: Plan, command: str, *, dry_run: bool, restart: 
             lines = unified(change.path, change.old or "", change.new or "", json=False)
             out("".join(coloured(lines) if on_terminal(sys.stdout) else lines))
         return
-    tree.commit(plan.changes, plan.folders)
+    if plan.changes:
+        tree.commit(plan.changes, plan.folders)
     for change in plan.changes:
         out(f"{'removed' if change.new is None else 'wrote'} {change.path}\n")
     if not command or not plan.concerns_engine:

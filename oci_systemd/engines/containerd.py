@@ -325,8 +325,9 @@ def _rendered(tree: Tree, main: str, files: list[Loaded], wanted: Wanted) -> lis
 
 
 def _in_place(files: list[Loaded], wanted: Wanted, version: str) -> list[Edit]:
-    """Into the file that has the plugin's table last: for 1.x that table is all that counts."""
-    file = ([file for file in files if file.get(*file.plugin)] or files[:1])[-1]
+    """Into the file that has the plugin's table last: for 1.x that table is all that counts. 2.x merges: into the main one."""
+    last = ([file for file in files if file.get(*file.plugin)] or files[:1])[-1]
+    file = last if major(version) < 2 or (wanted.default and default_of(last)) else files[0]
     if file.version < 2 and not any(file.get(name) for name in VERSIONED):
         # As its imports are: where a version 2 imports a version 3, containerd 2.x ignores the tables of the former.
         file = Loaded(file.path, file.value | {"version": max([2, *(each.given for each in files)])})

@@ -33,11 +33,20 @@ class Place:
     state: str = "/run/containerd"
 
 
+def _tail(path: str) -> list[str]:
+    """How a path ends, whatever data directory it lies in: `agent/etc/containerd/config.toml` for one."""
+    return path.split("/")[-4:]
+
+
 def find(tree: Tree, engine: str, places: tuple[Place, ...], config: str) -> Place:
     """The engine that the tree has, or the one whose configuration is named by `config`."""
     if config:
-        like = next((place for place in places if place.main == config), places[-1])
-        return replace(like, main=config)
+        same = [place for place in places if place.main == config]
+        alike = same or [place for place in places if _tail(place.main) == _tail(config)] or [places[-1]]
+        restart, bins = (
+            tuple(each for place in alike for each in getattr(place, name)) for name in ("restart", "bins")
+        )
+        return replace(alike[0], main=config, restart=restart, bins=bins)
     found = [place for place in places if any(tree.exists(sign) for sign in place.signs)]
     if not found:
         raise Problem(f"{engine} is not here: install it first, or name its configuration file with --config")

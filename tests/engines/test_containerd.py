@@ -39,11 +39,17 @@ class Case:
     versions: tuple[str, ...] = BOTH
     main: str = MAIN
     options: dict[str, Any] = field(default_factory=dict)
+    by_default: set[str] = field(default_factory=set)  # those that are changed for --default, where they are others
 
     def node(self, version: str) -> Node:
         return Node("containerd", self.files, self.main, version)
 
 
+NVIDIA_FILE = "/etc/containerd/conf.d/99-nvidia.toml"
+NVIDIA = {
+    MAIN: f'version = 2\nimports = ["conf.d/*.toml"]\n[plugins."{V2}"]\nsandbox_image = "registry.k8s.io/pause:3.8"\n',
+    NVIDIA_FILE: text("nvidia-2.toml"),
+}
 CASES = {
     "Debian's file": Case({MAIN: text("containerd-debian.toml")}, {MAIN}),
     "config default of 1.7": Case({MAIN: text("containerd-1.7.toml")}, {MAIN}),
@@ -118,13 +124,10 @@ CASES = {
         BOTH[1:],
     ),
     "nvidia-ctk, 1.x: its file has the table that counts": Case(
-        {
-            MAIN: 'version = 2\nimports = ["/etc/containerd/conf.d/*.toml"]\n'
-            f'[plugins."{V2}"]\nsandbox_image = "registry.k8s.io/pause:3.8"\n',
-            "/etc/containerd/conf.d/99-nvidia.toml": text("nvidia-2.toml"),
-        },
-        {"/etc/containerd/conf.d/99-nvidia.toml"},
-        options={"SystemdCgroup": True},
+        NVIDIA, {NVIDIA_FILE}, BOTH[:1], options={"SystemdCgroup": True}
+    ),
+    "nvidia-ctk, 2.x: tables merge": Case(
+        NVIDIA, {MAIN}, BOTH[1:], options={"SystemdCgroup": True}, by_default={NVIDIA_FILE}
     ),
     "a file without runc loses it on 1.x": Case(
         {MAIN: f'version = 2\n[plugins."{V2}"]\nsandbox_image = "x"\n'}, {MAIN}, BOTH
@@ -218,7 +221,8 @@ def merged(node: Node) -> dict[str, Any]:
 def test_handler_is_added_and_taken_back(case: Case, version: str, default: bool) -> None:
     node = case.node(version)
     done = check_cycle(node, default=default)
-    assert {path for path, text in done.others.items() if text != node.files.get(path)} == case.written
+    changed = {path for path, text in done.others.items() if text != node.files.get(path)}
+    assert changed == ((default and case.by_default) or case.written)
     before, after = merged(node), merged(done)
     ours = after["runtimes"].pop("systemd")
     assert after["runtimes"] == before["runtimes"]

@@ -51,6 +51,14 @@ def test_the_file_that_is_named_tells_which(place: object) -> None:
     assert find(Files({}), "containerd", ENGINES["containerd"].PLACES, place.main) == place  # type: ignore[attr-defined]
 
 
+def test_a_data_directory_in_another_place_tells_the_distribution() -> None:
+    main = "/data/agent/etc/containerd/config.toml"
+    place = find(Files({}), "containerd", ENGINES["containerd"].PLACES, main)
+    assert (place.main, place.restart, place.bins) == (main, K3S.restart + RKE2.restart, K3S.bins + RKE2.bins)
+    units = Files({"/etc/systemd/system/rke2-agent.service": ""})
+    assert command_of(units, place.restart) == "systemctl restart rke2-agent"
+
+
 def test_a_file_in_another_place_is_the_engine_s_own() -> None:
     place = find(Files({}), "containerd", ENGINES["containerd"].PLACES, "/srv/c.toml")
     assert (place.main, place.title, place.restart) == ("/srv/c.toml", "containerd", PLAIN.restart)

@@ -245,6 +245,22 @@ def test_k3s_brings_its_own_runtime(root: Path) -> None:
     assert done(root, "install", "containerd", "--handler", "other")[-1] == "next: systemctl restart k3s-agent"
 
 
+def test_k3s_without_drop_ins_gets_the_stub_into_its_template(root: Path) -> None:
+    (root / "usr/bin/containerd").unlink()
+    folder = root / "var/lib/rancher/k3s/agent/etc/containerd"
+    config(folder / "config.toml", "version = 2\n")
+    before = files(root)
+    done(root, "install", "containerd", "--runtime", "crun")
+    template = (folder / "config.toml.tmpl").read_text()
+    assert template.startswith('{{ template "base" . }}\n\n# oci-systemd: begin\n')
+    assert 'BinaryName = "/usr/bin/oci-systemd-runtime.containerd.systemd"' in template
+    assert done(root, "install", "containerd", "--runtime", "crun")[-1].endswith("nothing to do")
+    done(root, "install", "containerd", "--runtime", "runc")
+    assert f'BinaryName = "/{LAUNCHER}"' in (folder / "config.toml.tmpl").read_text()
+    done(root, "uninstall", "containerd")
+    assert files(root) == before
+
+
 # The launcher
 
 LAUNCHERS = {
@@ -272,6 +288,27 @@ def test_launcher_is_found_or_named(place: str, root: Path) -> None:
     named = ["--launcher", f"/{path.relative_to(root)}"] if place == "." else []
     done(root, "install", "docker", *named)
     assert f'"/{path.relative_to(root)}"' in (root / "etc/docker/daemon.json").read_text()
+
+
+def test_launcher_is_named_by_its_own_folder_not_by_a_link_to_it(root: Path) -> None:
+    """/bin is one on every merged /usr, and the hooks lie beside the launcher."""
+    (root / "bin").symlink_to("usr/bin")
+    done(root, "install", "podman", "--hook")
+    assert f'["/{LAUNCHER}"]' in (root / "etc/containers/containers.conf.d/50-oci-systemd.conf").read_text().replace(
+        ".podman.systemd", ""
+    )
+
+
+def test_launcher_beside_the_installed_package_comes_first(root: Path) -> None:
+    package = root / "opt/own/lib/oci-systemd"
+    package.mkdir(parents=True)
+    (package / "oci_systemd").symlink_to(Path(__file__).parents[2] / "oci_systemd")
+    (root / "opt/own/bin").mkdir()
+    shutil.copy(root / LAUNCHER, root / "opt/own/bin")
+    words = ["install", "docker", "--dry-run", "--config", f"{root}/daemon.json", "--runtime", f"{root}/usr/bin/crun"]
+    code = f"import sys; sys.path[:0] = [{str(package)!r}]; from oci_systemd.cli import cli; cli.main({words!r})"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert f'+      "path": "{root}/opt/own/bin/oci-systemd-runtime.docker.systemd"' in result.stdout
 
 
 def test_hooks_are_podman_s_and_beside_the_launcher(root: Path) -> None:

@@ -116,22 +116,12 @@ class Node:
         runtime = self.run("sh", "-c", "command -v runc").stdout.strip()
         install = ["make", "-C", "/source", "install", "PREFIX=/usr", f"RUNTIME={runtime}"]
         self.run(*install, "PYTHON=/usr/bin/python3", "DEPENDENCIES=no")
-        self._install_dependencies("/usr/lib/oci-systemd")
+        version = self.run("python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").stdout.strip()
+        install_dependencies(self.path("/usr/lib/oci-systemd"), version)
         if not self.nsdelegate():
             settings = self.path("/etc/oci-systemd/config.toml")
             settings.parent.mkdir(parents=True, exist_ok=True)
             settings.write_text("[cgroup]\nrequire_nsdelegate = false\n")
-
-    def _install_dependencies(self, place: str) -> None:
-        """What the command line needs, by this machine's pip: the node has none, and no network to count on."""
-        version = self.run("python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").stdout.strip()
-        wanted = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["dependencies"]
-        pip = [sys.executable, "-m", "pip", "install", "--target", str(self.path(place)), "--no-compile"]
-        done = subprocess.run(
-            [*pip, "--python-version", version, "--only-binary=:all:", *wanted], capture_output=True, text=True
-        )
-        if done.returncode:
-            raise LabError(f"pip could not get {wanted} for Python {version}:\n{done.stderr.strip()}")
 
     def spare_limits(self) -> None:
         """Where the v2 hierarchy lacks the controllers for limits, let the runtimes be ones that drop them."""
@@ -143,3 +133,14 @@ class Node:
     def nsdelegate(self) -> bool:
         mounts = (line.split(" - ") for line in self.path("/proc/1/mountinfo").read_text().splitlines())
         return any(" /sys/fs/cgroup " in place and "nsdelegate" in what for place, what in mounts)
+
+
+def install_dependencies(place: Path, version: str) -> None:
+    """What the command line needs, for a Python of VERSION, by this machine's pip: a node has none, and no network to count on."""
+    wanted = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["dependencies"]
+    pip = [sys.executable, "-m", "pip", "install", "--target", str(place), "--no-compile"]
+    done = subprocess.run(
+        [*pip, "--python-version", version, "--only-binary=:all:", *wanted], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise LabError(f"pip could not get {wanted} for Python {version}:\n{done.stderr.strip()}")

@@ -1,0 +1,1 @@
+"""The machine's lab: its disks, the machine itself, and what its engines are told."""

@@ -1,0 +1,47 @@
+"""podman by root and by a user with a login: systemd boots through the wrapper, and by the hook under a real runtime."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import NamedTuple
+
+import pytest
+
+from tests.machine.lab.cli import Cli
+from tests.machine.lab.engines import HOOKS, RUNTIMES, USER, WRAPPERS
+from tests.machine.lab.life import Life, assert_whole, live
+from tests.machine.lab.machine import Machine
+from tests.machine.lab.together import together
+
+pytestmark = pytest.mark.engine
+
+
+class Way(NamedTuple):
+    user: str
+    options: Sequence[str]
+    run: Sequence[str]
+
+
+OFF = ["--network=none", "--systemd=false"]  # podman's own mode, which would hide what is ours
+STOP = "--stop-signal=SIGRTMIN+3"  # a hook sees no stop
+WAYS = {
+    "wrapper-runc-rootful": Way("root", ["--runtime", WRAPPERS["runc"]], OFF),
+    "wrapper-crun-rootful-in-podmans-own-mode": Way("root", ["--runtime", WRAPPERS["crun"]], []),
+    "wrapper-runc-rootless": Way(USER, ["--runtime", WRAPPERS["runc"]], OFF),
+    "wrapper-crun-rootless": Way(USER, ["--runtime", WRAPPERS["crun"]], OFF),
+    "hook-crun-rootful": Way("root", ["--runtime", RUNTIMES["crun"], "--hooks-dir", HOOKS], [*OFF, STOP]),
+    "hook-runc-rootless": Way(USER, ["--runtime", RUNTIMES["runc"], "--hooks-dir", HOOKS], [*OFF, STOP]),
+}
+
+
+@pytest.fixture(scope="module")
+def lives(machine: Machine) -> dict[str, Future[Life]]:
+    def lived(way: Way) -> Life:
+        with Cli(machine, "podman", way.options, way.run, way.user).container("debian-13") as guest:
+            return live(guest)
+
+    return together(lived, WAYS)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_systemd_boots_and_stops(lives: dict[str, Future[Life]], way: str) -> None:
+    assert_whole(lives[way].result())

@@ -1,6 +1,7 @@
 """Ordinary containers through the wrapper do and say what they do under the real runtime, step by step, in every engine."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 import pytest
@@ -28,7 +29,11 @@ class Pair(NamedTuple):
 
 
 def in_podman(machine: Machine, runtime: str) -> Pair:
-    return pair(lambda name: with_cli(Cli(machine, "podman", ["--runtime", name], RUN)), runtime, WRAPPERS[runtime])
+    found = pair(lambda name: with_cli(Cli(machine, "podman", ["--runtime", name], RUN)), runtime, WRAPPERS[runtime])
+    # Before what the runtime says podman puts the runtime's name.
+    named, plain = f"{WRAPPERS[runtime]}:", f"{runtime}:"
+    ours = {step: replace(said, stderr=said.stderr.replace(named, plain)) for step, said in found.ours.items()}
+    return Pair(found.real, ours)
 
 
 def in_docker(machine: Machine, runtime: str) -> Pair:

@@ -1,0 +1,48 @@
+"""Annotations by the words of Docker and podman: an entrypoint that nobody could know, another stop signal, a wrong value."""
+
+import pytest
+
+from tests.machine.lab.cli import Cli
+from tests.machine.lab.engines import WRAPPERS
+from tests.machine.lab.life import assert_whole, live
+from tests.machine.lab.machine import Machine
+
+pytestmark = pytest.mark.engine
+
+ASKS = "io.systemd.container=true"
+SHELL = "--entrypoint=sh"
+WORDS = ("-c", "true; exec /sbin/init")  # its first word is no init, and where it ends cannot be seen
+
+
+def annotated(engine: str, machine: Machine, *annotations: str) -> Cli:
+    """Docker by its own option, podman by its own; both have the runtime by the same name."""
+    given = [f"--annotation={each}" for each in annotations]
+    runtime = ["--runtime", WRAPPERS["runc"]]
+    run = [*given, SHELL]
+    if engine == "docker":
+        return Cli(machine, engine, run=[*runtime, *run])
+    return Cli(machine, engine, runtime, ["--systemd=false", *run])
+
+
+@pytest.fixture(params=["docker", "podman"])
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_an_entrypoint_that_asks_is_served(machine: Machine, engine: str) -> None:
+    with annotated(engine, machine, ASKS).container("debian-13", *WORDS) as guest:
+        assert_whole(live(guest))
+
+
+def test_a_label_of_docker_does_not_ask(machine: Machine) -> None:
+    cli = Cli(machine, "docker", run=["--runtime", WRAPPERS["runc"], f"--label={ASKS}", SHELL])
+    with cli.container("debian-13", "-c", ": systemd; sleep 1000") as guest:
+        assert "container_uuid" not in guest.ask("cat", "/proc/1/environ")
+
+
+def test_a_wrong_value_is_told_by_the_engine(machine: Machine, engine: str) -> None:
+    cli = annotated(engine, machine, "io.systemd.container=yes")
+    done = cli.call(*cli.words("debian-13", *WORDS, options=["--detach"]))
+    assert done.returncode != 0
+    assert "io.systemd.container" in done.stderr
+    assert '"true", "false" or "auto"' in done.stderr

@@ -145,6 +145,7 @@ class Machine:
         version = self.output("python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
         with tempfile.TemporaryDirectory() as wheels:
             install_dependencies(Path(wheels), version)
+            Path(wheels).chmod(0o755)  # as the directory there is: not only root calls what is in it
             self.send(Path(wheels), "/usr/lib/oci-systemd")
 
 

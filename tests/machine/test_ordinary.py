@@ -1,6 +1,6 @@
 """Ordinary containers through the wrapper do and say what they do under the real runtime, step by step, in every engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
@@ -93,6 +93,14 @@ def test_what_the_runtime_says_of_itself_is_the_same(machine: Machine, runtime: 
 COUNT = ("sh", "-c", "n=0; while :; do n=$((n+1)); echo $n; sleep 0.2; done")
 
 
+@pytest.fixture
+def delegating(machine: Machine) -> Iterator[None]:
+    """criu mounts cgroup v2 anew, from where that takes nsdelegate away from the whole machine."""
+    yield
+    machine.run("mount", "-o", "remount,nsdelegate", "/sys/fs/cgroup")
+
+
+@pytest.mark.usefixtures("delegating")
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_container_goes_on_where_its_checkpoint_was(machine: Machine, runtime: str) -> None:
     cli = Cli(machine, "podman", ["--runtime", WRAPPERS[runtime]], RUN)

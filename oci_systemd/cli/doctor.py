@@ -130,21 +130,16 @@ def _launcher(tree: Tree, path: str) -> Launcher:
     base = tree.read(sourced) or "" if sourced else text
     runtime, *own = paths_of(text)
     needed = [runtime, *own, *(paths_of(base)[1:] if sourced else ())]
+    said = commands.output([runtime, "--version"]) or "" if runtime else ""
     return Launcher(
         path=path,
         executable=tree.is_program(path),
         missing=tuple(each for each in needed if each and not tree.exists(each)),
         runtime=runtime,
-        name=_name(runtime),
-        version=commands.version(runtime) if runtime else "",
+        name=said.partition(" ")[0],  # runc or crun, as it calls itself
+        version=commands.version_in(said),
         frozen=_is_frozen(base),
     )
-
-
-def _name(runtime: str) -> str:
-    """runc or crun, as the runtime calls itself."""
-    said = commands.output([runtime, "--version"]) if runtime else None
-    return (said or "").partition(" ")[0]
 
 
 def _is_frozen(text: str) -> bool:

@@ -20,6 +20,7 @@ from oci_systemd.engines.engines import ENGINES, Engine, command_of
 from oci_systemd.engines.launcher import NAME, is_ours, programs_in, runtime_of, stub
 from oci_systemd.engines.place import PROGRAMS, Place, find
 from oci_systemd.engines.plan import Edit, Overlay, Plan
+from oci_systemd.engines.state_roots import BUNDLES_OF_SHIMS
 from oci_systemd.engines.wanted import Wanted
 from oci_systemd.host import commands, in_use
 from oci_systemd.host.tree import Tree
@@ -27,7 +28,6 @@ from oci_systemd.host.tree import Tree
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-RUNTIMES = ("runc", "crun")
 LAUNCHERS = ("/usr/local/bin", "/usr/bin", "/opt/oci-systemd/bin")
 HOOKS = "share/oci-systemd/hooks.d"
 FEW = 3  # IDs that a sentence names
@@ -223,7 +223,7 @@ def _carry_out(tree: Tree, plan: Plan, command: str, *, dry_run: bool, restart: 
 
 def _check_unused(tree: Tree, engine: str, programs: Iterable[str], otherwise: str) -> None:
     """Raise a Problem where containers of the engine call one of those `programs` that are ours."""
-    running = in_use.containers(tree, engine, {program for program in programs if is_ours(program)})
+    running = in_use.containers(tree, engine, {program for program in programs if is_ours(program)}, BUNDLES_OF_SHIMS)
     if running:
         named = ", ".join(id[:12] for id in running[:FEW]) + (", …" if len(running) > FEW else "")
         who = (

@@ -42,7 +42,7 @@ PLUGINS = {
     3: "io.containerd.cri.v1.runtime",
 }
 NEWEST = max(PLUGINS)
-DISABLED = {*PLUGINS.values(), "io.containerd.grpc.v1.cri"}
+DISABLED = {*PLUGINS.values()}
 RUNC = "io.containerd.runc.v2"
 PLAIN_RUNC: dict[str, Value] = {"runtime_type": RUNC}
 # containerd's `*` stops at a slash (path.Match), and KEY/NAME has one.
@@ -60,7 +60,6 @@ PLACES: tuple[Place, ...] = (
         "/var/lib/rancher/k3s/data/current/bin/containerd",
         ("systemctl restart k3s", "systemctl restart k3s-agent"),
         bins=("/var/lib/rancher/k3s/data/current/bin",),
-        state="/run/k3s/containerd",
     ),
     Place(
         "rke2",
@@ -69,7 +68,6 @@ PLACES: tuple[Place, ...] = (
         "/var/lib/rancher/rke2/bin/containerd",
         ("systemctl restart rke2-server", "systemctl restart rke2-agent"),
         bins=("/var/lib/rancher/rke2/bin",),
-        state="/run/k3s/containerd",
     ),
     Place(
         "k0s",
@@ -77,7 +75,6 @@ PLACES: tuple[Place, ...] = (
         ("/etc/k0s/containerd.toml", "/var/lib/k0s/bin/containerd"),
         "/var/lib/k0s/bin/containerd",
         bins=("/var/lib/k0s/bin",),
-        state="/run/k0s/containerd",
     ),
     Place(
         "microk8s",
@@ -86,7 +83,6 @@ PLACES: tuple[Place, ...] = (
         "/snap/microk8s/current/bin/containerd",
         ("systemctl restart snap.microk8s.daemon-containerd",),
         bins=tuple(f"/snap/microk8s/current/{each}" for each in ("usr/sbin", "usr/bin", "sbin", "bin")),
-        state="/var/snap/microk8s/common/run/containerd",
     ),
     Place(
         "containerd",

@@ -20,7 +20,6 @@ class Place:
     `main`: its configuration file. `signs`: any of these paths tells that it is there. `program`: what tells its version.
     `restart`: the commands of which the first whose unit is there makes it read its configuration, none if it sees that
     by itself; `removal`: the same after something was taken away. `bins`: where it finds runtimes before PATH.
-    `state`: what containerd keeps of its containers while they run.
     """
 
     title: str
@@ -30,7 +29,6 @@ class Place:
     restart: tuple[str, ...] = ()
     removal: tuple[str, ...] = ()
     bins: tuple[str, ...] = ()
-    state: str = "/run/containerd"
 
 
 def _tail(path: str) -> list[str]:

@@ -29,17 +29,22 @@ ROOTS = (
     "/tmp/podman-run-*/crun",
 )
 
+# Where containerd's shims have their bundles, for each `state` that an engine gives a containerd: NAMESPACE, then ID.
+BUNDLES_OF_SHIMS = tuple(
+    f"{state}/io.containerd.runtime.v2.task/*/*"
+    for state in (
+        "/run/containerd",
+        "/run/k3s/containerd",
+        "/run/k0s/containerd",
+        "/var/snap/microk8s/common/run/containerd",
+        "/run/docker/containerd/daemon",
+        "/run/snap.docker/containerd/daemon",
+    )
+)
+
 # What the runc shim writes down of a handler's options, with `root` where the handler moves it (cmd/containerd-shim-runc-v2).
 # The state root is `root`/NAMESPACE; NAMESPACE is the third name of the path, from its end.
-_TASKS = "io.containerd.runtime.v2.task/*/*/options.json"
-OPTIONS = (
-    f"/run/containerd/{_TASKS}",
-    f"/run/k3s/containerd/{_TASKS}",
-    f"/run/k0s/containerd/{_TASKS}",
-    f"/var/snap/microk8s/common/run/containerd/{_TASKS}",
-    f"/run/docker/containerd/daemon/{_TASKS}",
-    f"/run/snap.docker/containerd/daemon/{_TASKS}",
-)
+OPTIONS = tuple(f"{each}/options.json" for each in BUNDLES_OF_SHIMS)
 
 # By which file in a container's directory its runtime is known: runc libcontainer/state_linux.go, crun status.c.
 KINDS = {"state.json": "runc", "status": "crun"}

@@ -10,6 +10,7 @@ import copy
 import json
 import re
 import tomllib
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from functools import partial
 from itertools import product
@@ -40,7 +41,7 @@ NAN = float("nan")  # the only one in what is read: it is no other, and still is
 VERSIONED = ("plugins", "required_plugins", "disabled_plugins")
 
 
-class Text:
+class Text(ABC):
     """A file's text, with places in it that are named by the keys which lead there.
 
     `value` is what it says, as plain values; each change is made there, too. `pieces` are lines of ours that may be in it,
@@ -96,13 +97,13 @@ class Text:
             if not _walk(self.value, at[:depth]):
                 del _walk(self.value, at[: depth - 1])[at[depth - 1]]
 
+    @abstractmethod
     def text(self) -> str:
         """The new text. A Problem where it would not say what it should."""
-        raise NotImplementedError
 
+    @abstractmethod
     def says(self, text: str) -> bool:
         """Whether `text` says what this one does."""
-        raise NotImplementedError
 
     def is_bare(self, start: str) -> bool:
         """Whether nothing is left but what a new file has, which begins with `start`."""

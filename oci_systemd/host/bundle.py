@@ -11,7 +11,7 @@ import posix
 from oci_systemd.core.errors import Problem, SpecError
 from oci_systemd.core.json_text import parse, patch
 from oci_systemd.host import process
-from oci_systemd.host.files import read_regular, write_all
+from oci_systemd.host.files import flush_folder, read_regular, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def save(config: Config, text: str, *, durable: bool) -> None:
         _remove(temporary)
         raise Problem(f"{config.path} cannot be written: {error.strerror}; it is as it was") from None
     if durable:
-        _flush_folder(folder or ".")
+        flush_folder(folder or ".")
 
 
 def _beside(path: str) -> tuple[str, str]:
@@ -101,14 +101,6 @@ def _fill(fd: int, config: Config, data: bytes, *, durable: bool) -> None:
         posix.fchmod(fd, config.status.st_mode & 0o7777)
     if durable:
         posix.fsync(fd)
-
-
-def _flush_folder(folder: str) -> None:
-    fd = posix.open(folder, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
-    try:
-        posix.fsync(fd)
-    finally:
-        posix.close(fd)
 
 
 def sweep(path: str) -> None:

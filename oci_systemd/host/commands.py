@@ -32,7 +32,12 @@ def output(words: Sequence[str], root: str | Path = "/") -> str | None:
 
 def version(program: str, root: str | Path = "/") -> str:
     """The version that `program --version` tells, such as 2.1.9; "" where it does not."""
-    found = _VERSION.search(output([program, "--version"], root) or "")
+    return version_in(output([program, "--version"], root) or "")
+
+
+def version_in(said: str) -> str:
+    """The first version in what a program says; "" where there is none."""
+    found = _VERSION.search(said)
     return found[0] if found else ""
 
 
@@ -55,5 +60,5 @@ def _environment() -> dict[str, str]:
     return {
         "PATH": f"{path}:/usr/sbin:/sbin",
         "LC_ALL": "C",
-        **{k: os.environ[k] for k in ("HOME",) if k in os.environ},
+        **({"HOME": os.environ["HOME"]} if "HOME" in os.environ else {}),
     }

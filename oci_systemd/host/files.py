@@ -52,6 +52,15 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[posix.write(fd, view) :]
 
 
+def flush_folder(folder: str) -> None:
+    """Wait until the disk has the names in `folder`."""
+    fd = posix.open(folder, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    try:
+        posix.fsync(fd)
+    finally:
+        posix.close(fd)
+
+
 def append(path: str, data: bytes, mode: int) -> None:
     """Add `data` to the file at `path` in one write, made if need be; an OSError where that cannot be done at once."""
     fd = posix.open(

@@ -14,34 +14,28 @@ from oci_systemd.core.errors import Problem
 from oci_systemd.host.files import read_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from oci_systemd.host.tree import Tree
 
-TASKS = "io.containerd.runtime.v2.task"
-STATES = (
-    "/run/containerd",
-    "/run/docker/containerd/daemon",
-    "/run/k3s/containerd",
-    "/run/k0s/containerd",
-    "/var/snap/microk8s/common/run/containerd",
-)
 LIMIT = 4096  # bytes of a path
 # How a monitor is told the container, conmonrs the folder of a pod's sandbox, and the runtime.
 MONITORS = {"conmon": ("-c", "-r"), "conmonrs": ("--runtime-dir", "--runtime")}
 DOCKER = ("moby", "plugins.moby")  # its namespaces in containerd
 
 
-def containers(tree: Tree, engine: str, programs: Collection[str]) -> list[str]:
-    """The IDs of `engine`'s containers that call one of `programs`."""
-    found = _conmon(tree, engine) if engine in ("podman", "crio") else _tasks(tree, docker=engine == "docker")
+def containers(tree: Tree, engine: str, programs: Collection[str], bundles: Iterable[str]) -> list[str]:
+    """The IDs of `engine`'s containers that call one of `programs`. `bundles`: patterns of the shims' bundles."""
+    monitored = engine in ("podman", "crio")
+    found = _conmon(tree, engine) if monitored else _tasks(tree, bundles, docker=engine == "docker")
     return sorted(id for id, program in found if program in programs)
 
 
-def _tasks(tree: Tree, *, docker: bool) -> Iterator[tuple[str, str]]:
+def _tasks(tree: Tree, bundles: Iterable[str], *, docker: bool) -> Iterator[tuple[str, str]]:
     """Each container of containerd, or of Docker by way of it, with the program that its shim calls."""
-    for state in STATES:
-        for file in tree.outside(state).glob(f"{TASKS}/*/*/runtime"):
+    for pattern in bundles:
+        state, _, below = pattern.partition("/io.")
+        for file in tree.outside(state).glob(f"io.{below}/runtime"):
             if (file.parts[-3] in DOCKER) == docker:
                 with suppress(Problem, UnicodeDecodeError):
                     yield file.parts[-2], read_regular(str(file), LIMIT)[0].decode().strip()

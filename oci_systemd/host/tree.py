@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.paths import LOST, clean, follow
-from oci_systemd.host.files import read_regular, write_all
+from oci_systemd.host.files import flush_folder, read_regular, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -201,7 +201,7 @@ class _Staged:
         else:
             self.new.rename(self.place)
         self.done = True
-        _flush(self.place.parent)
+        flush_folder(str(self.place.parent))
 
     def put_back(self) -> None:
         if self.change.old is None:
@@ -266,11 +266,3 @@ def _make_folders(folder: Path, made: list[Path]) -> None:
         folder.mkdir()
         made.append(folder)
         folder.chmod(0o755)  # whatever the umask: not only root reads what is in it
-
-
-def _flush(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

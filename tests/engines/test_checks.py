@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -37,8 +38,8 @@ def statuses(findings: list[Finding], subject: str) -> list[str]:
     return [finding.status for finding in findings if finding.subject == subject]
 
 
-def machine(**facts: object) -> list[Finding]:
-    return list(checks.machine(replace(GOOD, **facts)))  # type: ignore[arg-type]
+def machine(**facts: Any) -> list[Finding]:
+    return list(checks.machine(replace(GOOD, **facts)))
 
 
 def test_a_good_node_passes() -> None:
@@ -46,7 +47,7 @@ def test_a_good_node_passes() -> None:
     assert {finding.status for finding in findings} == {PASS}
 
 
-MACHINES = {
+MACHINES: dict[str, tuple[dict[str, Any], str, str]] = {
     "cgroup v1": ({"cgroup_v2": False}, "cgroup", FAIL),
     "no nsdelegate": ({"nsdelegate": False}, "nsdelegate", FAIL),
     "no nsdelegate, as set": ({"nsdelegate": False, "require_nsdelegate": False}, "nsdelegate", WARN),
@@ -67,7 +68,7 @@ MACHINES = {
 
 
 @pytest.mark.parametrize(("facts", "subject", "status"), MACHINES.values(), ids=MACHINES)
-def test_machine(facts: dict[str, object], subject: str, status: str) -> None:
+def test_machine(facts: dict[str, Any], subject: str, status: str) -> None:
     assert statuses(machine(**facts), subject) == [status]
 
 
@@ -76,7 +77,7 @@ def test_without_cgroup_v2_nothing_else_is_said_of_it() -> None:
     assert not subjects & {"nsdelegate", "controllers"}
 
 
-LAUNCHERS = {
+LAUNCHERS: dict[str, tuple[dict[str, Any], str, str]] = {
     "not executable": ({"executable": False}, "wrapper", FAIL),
     "a path that is gone": ({"missing": ("/usr/lib/oci-systemd",)}, "wrapper", FAIL),
     "another Python": ({"frozen": False}, "wrapper", WARN),
@@ -93,8 +94,8 @@ LAUNCHERS = {
 
 
 @pytest.mark.parametrize(("facts", "subject", "status"), LAUNCHERS.values(), ids=LAUNCHERS)
-def test_launcher(facts: dict[str, object], subject: str, status: str) -> None:
-    found = list(checks.launchers([replace(LAUNCHER, **facts)]))  # type: ignore[arg-type]
+def test_launcher(facts: dict[str, Any], subject: str, status: str) -> None:
+    found = list(checks.launchers([replace(LAUNCHER, **facts)]))
     assert statuses(found, subject) == [status]
 
 
@@ -102,7 +103,7 @@ def test_no_launcher_at_all_fails() -> None:
     assert statuses(list(checks.launchers([])), "wrapper") == [FAIL]
 
 
-ENGINES = {
+ENGINES: dict[str, tuple[dict[str, Any], str, str]] = {
     "handler that is not in effect": ({"handlers": {}}, FAIL, "not in effect"),
     "no handler": ({"handlers": {}, "written": {}}, WARN, "does not know the wrapper"),
     "another cgroup driver": ({"drivers": {"runc": True, "systemd": False}}, FAIL, "another cgroup driver"),
@@ -114,8 +115,8 @@ ENGINES = {
 
 
 @pytest.mark.parametrize(("facts", "status", "said"), ENGINES.values(), ids=ENGINES)
-def test_engine(facts: dict[str, object], status: str, said: str) -> None:
-    findings = list(checks.engines([replace(CONTAINERD, **facts)]))  # type: ignore[arg-type]
+def test_engine(facts: dict[str, Any], status: str, said: str) -> None:
+    findings = list(checks.engines([replace(CONTAINERD, **facts)]))
     assert [finding.status for finding in findings if said in finding.said] == [status]
 
 
@@ -129,8 +130,8 @@ def test_hook_where_crio_reads_fails() -> None:
 
 def test_whatever_is_no_pass_says_what_to_do() -> None:
     cases = [machine(**facts) for facts, *_ in MACHINES.values()]
-    cases += [list(checks.launchers([replace(LAUNCHER, **facts)])) for facts, *_ in LAUNCHERS.values()]  # type: ignore[arg-type]
-    cases += [list(checks.engines([replace(CONTAINERD, **facts)])) for facts, *_ in ENGINES.values()]  # type: ignore[arg-type]
+    cases += [list(checks.launchers([replace(LAUNCHER, **facts)])) for facts, *_ in LAUNCHERS.values()]
+    cases += [list(checks.engines([replace(CONTAINERD, **facts)])) for facts, *_ in ENGINES.values()]
     findings = [finding for found in cases for finding in found]
     assert all(bool(finding.remedy) == (finding.status != PASS) for finding in findings)
 

@@ -7,7 +7,7 @@ import pytest
 from oci_systemd.core.errors import Problem
 from oci_systemd.engines.engines import ENGINES, command_of
 from oci_systemd.engines.launcher import NAME, is_ours, runtime_of, stub
-from oci_systemd.engines.place import find
+from oci_systemd.engines.place import Place, find
 from oci_systemd.engines.wanted import Wanted
 from tests.engines.build import Files
 
@@ -46,9 +46,9 @@ def test_two_of_them_are_named_both() -> None:
 
 
 @pytest.mark.parametrize("place", ENGINES["containerd"].PLACES, ids=lambda place: str(place.title))
-def test_the_file_that_is_named_tells_which(place: object) -> None:
-    assert find(Files({}), "containerd", ENGINES["containerd"].PLACES, place.main) is not None  # type: ignore[attr-defined]
-    assert find(Files({}), "containerd", ENGINES["containerd"].PLACES, place.main) == place  # type: ignore[attr-defined]
+def test_the_file_that_is_named_tells_which(place: Place) -> None:
+    assert find(Files({}), "containerd", ENGINES["containerd"].PLACES, place.main) is not None
+    assert find(Files({}), "containerd", ENGINES["containerd"].PLACES, place.main) == place
 
 
 def test_a_data_directory_in_another_place_tells_the_distribution() -> None:

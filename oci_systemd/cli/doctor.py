@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 import click
 import orjson
 
-import oci_systemd
 from oci_systemd.cli.columns import columns, terminal_width
+from oci_systemd.cli.installed import launchers
 from oci_systemd.cli.output import encoded, out
 from oci_systemd.core.errors import Problem
 from oci_systemd.engines import checks, containerd, crio, docker
 from oci_systemd.engines.checks import FAIL, PASS, WARN, Finding, Found, Launcher, Machine
 from oci_systemd.engines.engines import ENGINES, command_of
-from oci_systemd.engines.launcher import NAME, paths_of
+from oci_systemd.engines.launcher import paths_of
 from oci_systemd.engines.place import PROGRAMS
 from oci_systemd.host import commands, machine, settings_file
 from oci_systemd.host.tree import Tree
@@ -113,10 +113,8 @@ def _text(path: Path) -> str:
 
 def _launchers(tree: Tree, found: Iterable[Found]) -> Iterator[Launcher]:
     """The launcher beside this package, or where it usually is, and each program that an engine calls."""
-    beside = str(Path(oci_systemd.__file__).parents[3] / "bin" / NAME)
     named = [program for each in found for program in each.written.values()]
-    usual = [f"{folder}/{NAME}" for folder in PROGRAMS]
-    installed = [path for path in (beside, *usual) if tree.is_program(path)]
+    installed = [path for path in launchers() if tree.is_program(path)]
     seen: set[Path] = set()
     for path in [*installed, *named]:
         if tree.outside(path) not in seen:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-import oci_systemd
 from oci_systemd.cli.diff import coloured, unified
+from oci_systemd.cli.installed import launchers
 from oci_systemd.cli.output import on_terminal, out, say
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.paths import clean
@@ -28,7 +27,6 @@ from oci_systemd.host.tree import Tree
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-LAUNCHERS = ("/usr/local/bin", "/usr/bin", "/opt/oci-systemd/bin")
 HOOKS = "share/oci-systemd/hooks.d"
 FEW = 3  # IDs that a sentence names
 
@@ -147,11 +145,7 @@ def _full_path(option: str, given: str) -> str:
 
 def _launcher(tree: Tree, given: str) -> str:
     """The installed launcher, by its path in the root: the one given, else that beside this package, else the usual one."""
-    prefix = Path(oci_systemd.__file__).parts[:-4]  # of PREFIX/lib/oci-systemd/oci_systemd/__init__.py
-    installed = Path(oci_systemd.__file__).parts[-4:-2] == ("lib", "oci-systemd")
-    beside = [str(Path(*prefix, "bin"))] if installed else []
-    places = [given] if given else [f"{folder}/{NAME}" for folder in (*beside, *LAUNCHERS)]
-    found = next((place for place in places if tree.is_program(place)), "")
+    found = next((place for place in ([given] if given else launchers()) if tree.is_program(place)), "")
     if not found or not _runtime_in(tree, found):
         where = f" at {given}" if given else ""
         raise Problem(f"there is no {NAME}{where} under {tree.root}: `make install` puts it there, --launcher names it")

@@ -17,6 +17,7 @@ import click
 
 from oci_systemd.cli.columns import columns, terminal_width
 from oci_systemd.cli.given import config_option, settings_from
+from oci_systemd.cli.installed import launchers
 from oci_systemd.cli.output import encoded, heading, out, safe, say, table
 from oci_systemd.core.annotations import Annotations
 from oci_systemd.core.container import CONTAINER_NAME, POD_NAME, POD_NAMESPACE, Container, from_spec
@@ -308,9 +309,7 @@ class _Runtimes:
 
 def _behind_launchers() -> list[str]:
     """The real runtimes that the installed launcher, and then its stubs, name."""
-    prefix = os.path.normpath(f"{__file__}/../../../../..")  # PREFIX/lib/oci-systemd/oci_systemd/cli/status.py
-    beside = Path(prefix, "bin", launcher.NAME)
-    first = beside if beside.exists() else Path(shutil.which(launcher.NAME) or beside)
+    first = Path(next(filter(os.path.exists, launchers()), shutil.which(launcher.NAME) or "/"))
     return [name for path in (first, *sorted(first.parent.glob(f"{launcher.NAME}.*"))) if (name := _named(path))]
 
 

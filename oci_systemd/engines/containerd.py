@@ -26,13 +26,14 @@ from oci_systemd.core.paths import clean
 from oci_systemd.engines.launcher import is_ours
 from oci_systemd.engines.place import PROGRAMS, Place
 from oci_systemd.engines.plan import Edit
-from oci_systemd.engines.texts import VERSIONED, Toml
+from oci_systemd.engines.texts.text import VERSIONED
+from oci_systemd.engines.texts.toml import Toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from oci_systemd.engines.plan import Tree
-    from oci_systemd.engines.texts import At, Value
+    from oci_systemd.engines.texts.text import At, Value
     from oci_systemd.engines.wanted import Wanted
 
 # Version of a file -> the plugin that holds the runtime handlers.

@@ -15,11 +15,11 @@ from oci_systemd.core.errors import Problem
 from oci_systemd.engines.launcher import is_ours
 from oci_systemd.engines.place import PROGRAMS, Place
 from oci_systemd.engines.plan import Edit
-from oci_systemd.engines.texts import Toml
+from oci_systemd.engines.texts.toml import Toml
 
 if TYPE_CHECKING:
     from oci_systemd.engines.plan import Tree
-    from oci_systemd.engines.texts import Value
+    from oci_systemd.engines.texts.text import Value
     from oci_systemd.engines.wanted import Wanted
 
 # `systemctl reload crio` shows a new handler without serving it (cri-o#10202).

@@ -8,7 +8,7 @@ from oci_systemd.core.errors import Problem
 from oci_systemd.engines.launcher import is_ours
 from oci_systemd.engines.place import PROGRAMS, Place
 from oci_systemd.engines.plan import Edit
-from oci_systemd.engines.texts import JsonText
+from oci_systemd.engines.texts.json import JsonText
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

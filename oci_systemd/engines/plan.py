@@ -17,12 +17,15 @@ from oci_systemd.core.errors import Problem
 from oci_systemd.engines import record as records
 from oci_systemd.engines.launcher import programs_in
 from oci_systemd.engines.record import Entry, Original, Piece, Record
-from oci_systemd.engines.texts import JsonText, Template, Text, Toml, Whole, swapped
+from oci_systemd.engines.texts.json import JsonText
+from oci_systemd.engines.texts.template import Template
+from oci_systemd.engines.texts.text import Text, Whole
+from oci_systemd.engines.texts.toml import Toml, swapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from oci_systemd.engines.texts import At, Value
+    from oci_systemd.engines.texts.text import At, Value
 
 MANY = 2000  # lines from which on those that are often there are no hold for a comparison, which else takes minutes
 HEAD = "# Written by `oci-systemd install ENGINE`; `oci-systemd uninstall ENGINE` takes it away.\n"

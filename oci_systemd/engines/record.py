@@ -16,7 +16,7 @@ from oci_systemd.core.errors import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from oci_systemd.engines.texts import At, Value
+    from oci_systemd.engines.texts.text import At, Value
 
 FOLDER = "/etc/oci-systemd/engines"
 VERSION = 1

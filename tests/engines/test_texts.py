@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from oci_systemd.core.errors import Problem
-from oci_systemd.engines.texts import JsonText, Template, Toml, added, pruned, swapped, toml
+from oci_systemd.engines.texts.json import JsonText
+from oci_systemd.engines.texts.template import Template
+from oci_systemd.engines.texts.text import pruned
+from oci_systemd.engines.texts.toml import Toml, added, swapped, toml
 
 SET: dict[str, tuple[str, tuple[str, ...], Any, str]] = {
     "a table, at the end": ("a = 1\n", ("t", "u"), {"x": 1}, "a = 1\n\n[t.u]\n  x = 1\n"),
@@ -210,7 +213,7 @@ def test_file_with_nothing_left_in_it_is_bare(given: str, start: str, bare: bool
 def test_change_that_tomlkit_cannot_make_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it writes is read back by another parser; whatever it raises is no traceback of ours."""
     text = Toml("f", "t = { x = 1 }\n")
-    monkeypatch.setattr("oci_systemd.engines.texts.tomlkit.dumps", lambda document: "t = { x = 7 }\n")
+    monkeypatch.setattr("oci_systemd.engines.texts.toml.tomlkit.dumps", lambda document: "t = { x = 7 }\n")
     with pytest.raises(Problem, match="f is written in a way that cannot be changed safely"):
         text.set(("t", "x"), 2)
     assert text.text() == "t = { x = 1 }\n"

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from oci_systemd.core.errors import Problem
 from oci_systemd.engines.engines import ENGINES
 from oci_systemd.engines.record import path as record_path
-from oci_systemd.engines.texts import Toml, pruned
+from oci_systemd.engines.texts.text import pruned
+from oci_systemd.engines.texts.toml import Toml
 from oci_systemd.engines.wanted import Wanted
 from tests.engines.build import LAUNCHER, RUNC, Node, text
 from tests.laws import layout, toml

@@ -1,15 +1,19 @@
 """Annotations by the words of Docker and podman: an entrypoint that nobody could know, another stop signal, a wrong value."""
 
+import time
+
 import pytest
 
 from tests.machine.lab.cli import Cli
 from tests.machine.lab.engines import WRAPPERS
-from tests.machine.lab.life import assert_whole, live
+from tests.machine.lab.life import GRACE, assert_whole, booted, live
 from tests.machine.lab.machine import Machine
 
 pytestmark = pytest.mark.engine
 
 ASKS = "io.systemd.container=true"
+STOP = "io.systemd.container.stop-signal"
+KILLED = 128 + 9
 SHELL = "--entrypoint=sh"
 WORDS = ("-c", "true; exec /sbin/init")  # its first word is no init, and where it ends cannot be seen
 
@@ -32,6 +36,25 @@ def engine(request: pytest.FixtureRequest) -> str:
 def test_an_entrypoint_that_asks_is_served(machine: Machine, engine: str) -> None:
     with annotated(engine, machine, ASKS).container("debian-13", *WORDS) as guest:
         assert_whole(live(guest))
+
+
+def test_another_signal_stops_it(machine: Machine, engine: str) -> None:
+    """SIGRTMIN+4 starts poweroff.target; what the usual one would start, cannot be."""
+    with annotated(engine, machine, ASKS, f"{STOP}=SIGRTMIN+4").container("debian-13", *WORDS) as guest:
+        booted(guest)
+        guest.ask("systemctl", "mask", "halt.target")
+        begin = time.monotonic()
+        guest.stop(GRACE)
+        assert time.monotonic() - begin < GRACE
+        assert guest.exit_code() == 0
+
+
+def test_without_a_signal_it_has_to_be_killed(machine: Machine, engine: str) -> None:
+    """To systemd a SIGTERM means: start yourself anew."""
+    with annotated(engine, machine, ASKS, f"{STOP}=none").container("debian-13", *WORDS) as guest:
+        assert booted(guest) == "running"
+        guest.stop(3)
+        assert guest.exit_code() == KILLED
 
 
 def test_a_label_of_docker_does_not_ask(machine: Machine) -> None:

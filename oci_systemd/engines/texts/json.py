@@ -1,0 +1,51 @@
+"""JSON, changed in place by our own patch: what does not change keeps its bytes."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import TYPE_CHECKING, cast
+
+from oci_systemd.core.errors import SpecError
+from oci_systemd.core.json_text import parse, patch
+from oci_systemd.engines.texts.text import Text, damaged
+
+if TYPE_CHECKING:
+    from oci_systemd.core.json_text import Json
+
+
+class JsonText(Text):
+    """JSON, where what does not change keeps its bytes."""
+
+    def __init__(self, file: str, text: str) -> None:
+        try:
+            self.given, self.old = parse(text.encode() if text.strip() else b"{}")
+        except SpecError as problem:
+            raise damaged(file, str(problem).replace("it is not JSON", "is no JSON", 1)) from None
+        if not isinstance(self.old, dict):
+            raise damaged(file, "holds no JSON object")
+        super().__init__(file, self.old)
+        self.value = copy.deepcopy(self.old)
+
+    def text(self) -> str:
+        if not self.old:  # nothing whose style could be followed
+            return json.dumps(self.value, indent=2, ensure_ascii=False) + "\n" if self.value else self.given
+        text = patch(self.given, self.old, _shared(self.old, cast("Json", self.value)))
+        if not self.says(text):
+            raise self.unsafe()
+        return text
+
+    def says(self, text: str) -> bool:
+        try:
+            return (parse(text.encode())[1] if text.strip() else {}) == self.value
+        except SpecError:
+            return False
+
+
+def _shared(old: Json, new: Json) -> Json:
+    """`new`, with `old`'s own objects where they are equal: `patch` keeps the text of those."""
+    if old == new and type(old) is type(new):
+        return old
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {key: _shared(old.get(key), value) for key, value in new.items()}
+    return new

@@ -1,0 +1,119 @@
+"""A handler comes and goes on a node whose engines run: systemd tells them, and what they say of themselves counts."""
+
+import json
+import tomllib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.machine.lab.cli import Cli
+from tests.machine.lab.life import assert_whole, live
+from tests.machine.lab.machine import Machine
+
+pytestmark = pytest.mark.engine
+
+HANDLER = "spare"
+FILES = "find /etc/containerd /etc/docker /etc/containers /etc/oci-systemd /usr/bin/oci-systemd* -type f -exec sha256sum {} +"
+
+
+def in_containerd(machine: Machine) -> Any:
+    loaded = tomllib.loads(machine.output("containerd", "config", "dump"))
+    return loaded["plugins"]["io.containerd.grpc.v1.cri"]["containerd"]["runtimes"]
+
+
+def in_docker(machine: Machine) -> Any:
+    return json.loads(machine.output("docker", "info", "--format", "{{json .Runtimes}}"))
+
+
+# What an engine has in effect, and how it is told of a new one: Docker reads itself again, its containers go on.
+ENGINES: dict[str, tuple[Callable[[Machine], Any], str]] = {
+    "containerd": (in_containerd, "systemctl restart containerd"),
+    "docker": (in_docker, "systemctl reload docker"),
+}
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def files(machine: Machine) -> Iterator[str]:
+    """The files of every engine, which have to be the same again."""
+    before = machine.script(FILES)
+    yield before
+    for each in (*ENGINES, "podman"):
+        machine.run("oci-systemd", "uninstall", each, "--handler", HANDLER, "--force", "--restart=auto")
+    assert machine.script(FILES) == before
+
+
+def install(machine: Machine, engine: str) -> str:
+    return machine.output("oci-systemd", "install", engine, "--handler", HANDLER, "--restart=auto")
+
+
+def uninstall(machine: Machine, engine: str) -> str:
+    return machine.output("oci-systemd", "uninstall", engine, "--handler", HANDLER, "--restart=auto")
+
+
+def started(machine: Machine, engine: str) -> str:
+    """When the engine's service did last; with its state."""
+    return machine.output("systemctl", "show", "-P", "ActiveState,ExecMainStartTimestampMonotonic", engine)
+
+
+def test_an_engine_takes_a_handler_at_once(machine: Machine, files: str, engine: str) -> None:
+    in_effect, command = ENGINES[engine]
+    assert f"done: {command}" in install(machine, engine)
+    assert HANDLER in in_effect(machine)
+    before = started(machine, engine)
+    assert "nothing to do" in install(machine, engine)
+    assert started(machine, engine) == before
+
+
+def test_an_engine_forgets_it_again(machine: Machine, files: str, engine: str) -> None:
+    install(machine, engine)
+    assert f"done: systemctl restart {engine}" in uninstall(machine, engine)
+    assert HANDLER not in ENGINES[engine][0](machine)
+    assert machine.script(FILES) == files
+
+
+@pytest.mark.usefixtures("files")
+def test_a_handler_that_a_container_still_needs_stays(machine: Machine) -> None:
+    install(machine, "docker")
+    with Cli(machine, "docker", run=["--runtime", HANDLER]).container("debian-13") as guest:
+        refused = machine.run("oci-systemd", "uninstall", "docker", "--handler", HANDLER, check=False)
+        assert refused.returncode == 1
+        assert f"a container of docker still calls the wrapper ({guest.id[:12]})" in refused.stderr
+        assert_whole(live(guest))
+    uninstall(machine, "docker")
+
+
+@pytest.mark.usefixtures("files")
+def test_podman_needs_to_be_told_nothing(machine: Machine) -> None:
+    cli = Cli(machine, "podman", ["--runtime", HANDLER], ["--rm", "--network=none"])
+    assert "systemctl" not in install(machine, "podman")
+    assert cli.call(*cli.words("busybox", "true")).returncode == 0
+    uninstall(machine, "podman")
+    assert cli.call(*cli.words("busybox", "true")).returncode != 0
+
+
+def failed(machine: Machine) -> dict[str, str]:
+    """What doctor finds wrong, each with its remedy; its exit code says the same."""
+    done = machine.run("oci-systemd", "doctor", "--json", check=False)
+    found = {each["subject"]: each["remedy"] for each in json.loads(done.stdout) if each["status"] == "fail"}
+    assert done.returncode == (1 if found else 0)
+    return found
+
+
+def test_doctor_finds_nothing_wrong(machine: Machine) -> None:
+    assert failed(machine) == {}
+
+
+def test_doctor_sees_that_limits_hold_no_more(machine: Machine) -> None:
+    """What criu leaves behind when it makes a checkpoint."""
+    machine.run("mount", "-o", "remount", "/sys/fs/cgroup")
+    try:
+        assert "mount -o remount,nsdelegate /sys/fs/cgroup" in failed(machine)["nsdelegate"]
+    finally:
+        machine.run("mount", "-o", "remount,nsdelegate", "/sys/fs/cgroup")
+    assert failed(machine) == {}

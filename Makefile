@@ -25,15 +25,14 @@ WRITE = sed -e 's|@PYTHON@|$(PY)|g' -e 's|@LIB@|$(LIB)|g' -e 's|@RUNTIME@|$(RUNT
 # program or file:package, what a machine may lack
 TOOLS_DEMO = unshare:util-linux mmdebstrap:mmdebstrap runc:runc
 TOOLS_TEST = $(TOOLS_DEMO) nsenter:util-linux jq:jq busybox:busybox-static tini:tini strace:strace gpg:gpg \
-             /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
-TOOLS_NODE = $(TOOLS_TEST) qemu-system-x86_64:qemu-system-x86 ssh:openssh-client mke2fs:e2fsprogs
+             /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring \
+             qemu-system-x86_64:qemu-system-x86 ssh:openssh-client mke2fs:e2fsprogs
 TOOLS_BENCH = runc:runc jq:jq cc:build-essential
 
-.PHONY: all demo test test-node lint bench install uninstall clean tools-demo tools-test tools-node tools-bench python
+.PHONY: all demo test lint bench install uninstall clean tools-demo tools-test tools-bench python
 all:
 	@echo 'make demo       systemd in a container, before your eyes (as root; else what is changed in a bundle)'
-	@echo 'make test       lint, types and every test; as root also those that boot containers'
-	@echo 'make test-node  the same on a whole node under QEMU, as root'
+	@echo 'make test       lint, types and every test; as root also those that boot containers, and a whole node under QEMU'
 	@echo 'make bench      what a call costs, each beside its floor'
 	@echo 'make install    to $(PREFIX), in front of $(or $(RUNTIME),RUNTIME=…); PREFIX=, DESTDIR=, RUNTIME=, PYTHON='
 	@echo 'make uninstall  take it away again'
@@ -43,10 +42,6 @@ demo: tools-demo python
 
 test: tools-test lint
 	$(VENV)/bin/python -m pytest
-
-# A whole node with systemd, emulated: ten minutes more.
-test-node: tools-node $(VENV)/dev
-	$(VENV)/bin/python -m pytest tests/machine
 
 lint: $(VENV)/dev
 	$(VENV)/bin/ruff format --check .
@@ -115,9 +110,8 @@ $(VENV)/dev: pyproject.toml | $(VENV)/bin/python
 # Root gets what is missing; anybody else is told, and stopped only by what nothing goes on without.
 tools-demo: WANTED = $(TOOLS_DEMO)
 tools-test: WANTED = $(TOOLS_TEST)
-tools-node: WANTED = $(TOOLS_NODE)
 tools-bench: WANTED = $(TOOLS_BENCH)
-tools-demo tools-test tools-node tools-bench:
+tools-demo tools-test tools-bench:
 	@missing=; PATH="$$PATH:/usr/sbin:/sbin"; \
 	for each in $(WANTED); do command -v $${each%%:*} >/dev/null || [ -e $${each%%:*} ] || missing="$$missing $${each#*:}"; done; \
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || { missing="$$missing python3 python3-venv"; python=missing; }; \

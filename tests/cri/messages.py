@@ -3,7 +3,7 @@
 How to use: `MESSAGES["PodSandboxConfig"](...)`.
 """
 
-from tests.cri.pbtable import messages
+from oci_systemd.nri.table import messages
 
 TABLE = """
 VersionRequest

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from oci_systemd.nri.table import messages
 from tests.cri.client import Cri
 from tests.cri.messages import MESSAGES
-from tests.cri.pbtable import messages
 from tests.cri.pod import Container, Mount, Pod
 from tests.machine.lab.archives import image
 from tests.machine.lab.engines import handlers

@@ -47,7 +47,7 @@ lint: $(VENV)/dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/mypy packaging/demo tests/cri tests/e2e tests/machine tests/bench tests/laws tests/fuzz
+	$(VENV)/bin/mypy packaging/demo tests/cri tests/e2e tests/machine tests/bench tests/laws tests/fuzz tests/nri
 
 bench: tools-bench $(VENV)/dev
 	$(VENV)/bin/python -m tests.bench --check --svg tests/bench/bench.svg

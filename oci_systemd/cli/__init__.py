@@ -20,7 +20,7 @@ SECTIONS = {
     "Node": ("install", "uninstall", "doctor", "status"),
     "Bundles": ("rewrite", "explain"),
     "Settings": ("config",),
-    "Called by engines": ("hook",),
+    "Called by engines": ("nri", "hook"),
     "Shell": ("completion",),
 }
 # Command -> the module below `cli` that has it.
@@ -32,6 +32,7 @@ MODULES = {
     "rewrite": "rewrite",
     "explain": "explain",
     "config": "config",
+    "nri": "nri",
 }
 EXAMPLES = """\b
 Examples:

@@ -10,7 +10,7 @@ from oci_systemd.core.container import from_spec
 from oci_systemd.core.errors import Problem, SpecError
 from oci_systemd.core.host import Host
 from oci_systemd.host.bundle import unusable
-from oci_systemd.host.log import Entry, write
+from oci_systemd.host.log import Entry, of_adjustment, write
 from oci_systemd.host.machine import this_host
 from oci_systemd.host.rootfs import survey
 
@@ -48,14 +48,6 @@ def decide(
     return adjust(container, settings, host(root))
 
 
-def entry(container: Container, adjustment: Adjustment, milliseconds: float) -> Entry:
-    """The log's line for what was decided. A container left alone without a warning is told only in debug."""
-    level = "warning" if adjustment.warnings else "info" if adjustment.edits else "debug"
-    message = "adjusted" if adjustment.edits else "unchanged" if adjustment.verdict.wanted else "left alone"
-    edits, warnings = adjustment.edits, adjustment.warnings
-    return Entry(level, message, container, adjustment.verdict.reason, edits, warnings, milliseconds)
-
-
 def fault(error: Exception) -> Entry:
     """The log's line for a fault of ours, which is nobody's fate: the container starts as it stands."""
     return Entry("error", "left alone", None, f"a fault in oci-systemd: {error!r}")
@@ -75,7 +67,7 @@ def carry_out(
     except Problem as problem:
         write(Entry("error", "refused", container, str(problem), milliseconds=since(started)), settings)
         raise
-    write(entry(container, adjustment, since(started)), settings)
+    write(of_adjustment(container, adjustment, since(started)), settings)
 
 
 def since(started: float) -> float:

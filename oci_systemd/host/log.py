@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from oci_systemd.core.adjust import Adjustment
     from oci_systemd.core.container import Container
     from oci_systemd.core.json_text import Json
     from oci_systemd.core.settings import Settings
@@ -67,16 +68,32 @@ class Entry:
         }
 
 
+def of_adjustment(container: Container, adjustment: Adjustment, milliseconds: float) -> Entry:
+    """The line for what was decided. A container left alone without a warning is told only in debug."""
+    level = "warning" if adjustment.warnings else "info" if adjustment.edits else "debug"
+    message = "adjusted" if adjustment.edits else "unchanged" if adjustment.verdict.wanted else "left alone"
+    edits, warnings = adjustment.edits, adjustment.warnings
+    return Entry(level, message, container, adjustment.verdict.reason, edits, warnings, milliseconds)
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
+def is_told(entry: Entry, settings: Settings) -> bool:
+    """Whether the settings' level lets `entry` through."""
+    return LEVELS[entry.level] <= LEVELS[settings.text("log.level")]
+
+
 def write(entry: Entry, settings: Settings) -> None:
     """Log `entry` where the settings say so; whatever goes wrong is nobody's trouble."""
-    if LEVELS[entry.level] > LEVELS[settings.text("log.level")]:
-        return
-    text = line(entry.fields(time.time()))
-    if _to_journal(text, LEVELS[entry.level]) or not settings.text("log.file"):
+    if is_told(entry, settings):
+        deliver(line(entry.fields(time.time())), entry.level, settings)
+
+
+def deliver(text: str, level: str, settings: Settings) -> None:
+    """Write a line to the journal, else to the settings' file."""
+    if _to_journal(text, LEVELS[level]) or not settings.text("log.file"):
         return
     try:
         append(settings.text("log.file"), text.encode() + b"\n", 0o640)

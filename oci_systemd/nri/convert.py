@@ -62,7 +62,11 @@ def container(request: Message, *, selinux: bool) -> Container:
 
 def ordered(mounts: Iterable[Message]) -> list[Message]:
     """Mounts as the runtime sorts them once one is adjusted: by depth, then by name (nri, generate.go, orderedMounts)."""
-    return sorted(mounts, key=lambda each: (clean(each.destination).count("/"), each.destination))
+    return sorted(mounts, key=lambda each: (_parts(each.destination), each.destination))
+
+
+def _parts(destination: str) -> int:
+    return clean(destination).count("/") - (not destination.startswith("/"))
 
 
 def _mount(given: Message) -> Mount:

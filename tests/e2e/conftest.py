@@ -15,8 +15,11 @@ from tests.e2e.lab.rootfs import IMAGES, NODES, RootFS, prepare
 ENGINES = {
     f"containerd-{major}-{configuration}": (NODES[node], configuration)
     for major, node in ((1, "runc-1.1"), (2, "runc-1.3"))
-    for configuration in ("packaged", "site")
+    for configuration in ("packaged", "site", "nri")
 }
+BY_NRI = [name for name in ENGINES if name.endswith("nri")]
+BY_WRAPPER = [name for name in ENGINES if name not in BY_NRI]
+STOP_SIGNAL = "SIGRTMIN+3"  # of the images, where nobody makes it of SIGTERM
 
 
 @pytest.fixture(scope="session")
@@ -65,14 +68,18 @@ def containerds(cache: None, inotify: None) -> Iterator[Callable[[RootFS], Conta
 
 @pytest.fixture(scope="session", params=ENGINES)
 def engine(request: pytest.FixtureRequest, containerds: Callable[[RootFS], Containerd]) -> Iterator[Containerd]:
-    """containerd with our handlers, for pods that name them."""
+    """containerd with our handlers, for pods that name them; in place of them with our plugin, where it has NRI."""
     rootfs, configuration = ENGINES[request.param]
     engine = containerds(rootfs)
     engine.use_configuration(configuration)
     engine.start()
-    engine.import_images()
+    engine.import_images(STOP_SIGNAL if configuration == "nri" else "")
     engine.install_handlers()
     engine.restart()
+    if configuration == "nri":
+        engine.start_plugin()
     yield engine
+    if engine.has_plugin:
+        engine.stop_plugin()
     engine.uninstall_handlers("--force")
     engine.stop()

@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import ENGINES
+from tests.e2e.conftest import BY_WRAPPER
 from tests.e2e.lab.containerd import CRUN_HANDLER, HANDLER, Containerd
 from tests.e2e.lab.pods import Case, begin
 from tests.e2e.lab.rootfs import LabError
 
 pytestmark = pytest.mark.engine
+
+by_wrapper = pytest.mark.parametrize("engine", BY_WRAPPER, indirect=True)
 
 
 # As good as left out; `podsandbox` is what containerd 1.7 takes an empty sandbox_mode for.
@@ -22,11 +24,13 @@ def set_values(value: Any) -> Any:
     return {key: solid for key, each in value.items() if (solid := set_values(each)) not in LEFT_OUT}
 
 
+@by_wrapper
 def test_every_line_that_was_there_is_there(engine: Containerd) -> None:
     before, after = engine.started_with.splitlines(), engine.config.read_text().splitlines()
     assert [line for line in before if line not in after] == []
 
 
+@by_wrapper
 def test_every_other_setting_is_what_it_was(engine: Containerd) -> None:
     now = engine.config.read_text()
     after = engine.part("runtime")
@@ -38,12 +42,14 @@ def test_every_other_setting_is_what_it_was(engine: Containerd) -> None:
     assert set_values(after) == set_values(before)
 
 
+@by_wrapper
 def test_installing_again_changes_nothing(engine: Containerd) -> None:
     before = engine.config.read_text()
     engine.install_handlers()
     assert engine.config.read_text() == before
 
 
+@by_wrapper
 def test_uninstalling_gives_the_bytes_back(engine: Containerd) -> None:
     before = engine.config.read_text()
     engine.uninstall_handlers()
@@ -53,6 +59,7 @@ def test_uninstalling_gives_the_bytes_back(engine: Containerd) -> None:
     assert engine.config.read_text() == before
 
 
+@by_wrapper
 def test_uninstalling_under_a_running_pod_is_refused(engine: Containerd) -> None:
     guest = begin(engine, "in-the-way", Case())
     before = engine.config.read_text()
@@ -61,14 +68,14 @@ def test_uninstalling_under_a_running_pod_is_refused(engine: Containerd) -> None
     assert engine.config.read_text() == before
 
 
-@pytest.mark.parametrize("engine", [each for each in ENGINES if "-2-" in each], indirect=True)
+@pytest.mark.parametrize("engine", [each for each in BY_WRAPPER if "-2-" in each], indirect=True)
 def test_the_engine_finds_the_features_of_the_real_runtime(engine: Containerd) -> None:
     handlers = {each.name: each.features for each in engine.cri.call("Status").runtime_handlers}
     assert handlers[HANDLER] == handlers["runc"]
     assert handlers[HANDLER].user_namespaces
 
 
-@pytest.mark.parametrize("engine", [each for each in ENGINES if "packaged" in each], indirect=True)
+@pytest.mark.parametrize("engine", [each for each in BY_WRAPPER if "packaged" in each], indirect=True)
 def test_what_a_site_puts_in_its_place_is_not_taken_back(engine: Containerd) -> None:
     packaged = engine.config.read_text()
     engine.use_configuration("site")

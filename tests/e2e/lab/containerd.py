@@ -4,6 +4,7 @@ Law: its configuration is what its package put there, or a site did, and what `o
 """
 
 import json
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.cri.client import Cri
 from tests.cri.kubelet import Kubelet
 from tests.cri.network import write_network
 from tests.e2e.lab import images
+from tests.e2e.lab.container import until
 from tests.e2e.lab.node import Node
 from tests.e2e.lab.rootfs import IMAGES, LabError
 
@@ -22,7 +24,14 @@ SOCKET = "/run/containerd/containerd.sock"
 LOG = "/var/log/containerd.log"
 BUNDLES = Path("/run/containerd/io.containerd.runtime.v2.task/k8s.io")
 SITE = Path(__file__).with_name("site")
+PLUGIN_LOG = "/var/log/oci-systemd-nri.log"
 HANDLER, CRUN_HANDLER = "systemd", "systemd-crun"
+# Where the plugin does what the handlers would: the plain ones in their place.
+PLAIN = {HANDLER: "runc", CRUN_HANDLER: "crun"}
+NRI = """
+[plugins."io.containerd.nri.v1.nri"]
+  disable = false
+"""
 
 
 class Containerd:
@@ -35,6 +44,8 @@ class Containerd:
         self.version = node.run("containerd", "--version").stdout.split()[2].lstrip("v")
         self.major = int(self.version.partition(".")[0])
         self.started_with = ""
+        self.has_plugin = False
+        self._stop_signal = ""  # of the images that it has
         self.cri = Cri(str(node.path(SOCKET)))
 
     def start(self) -> None:
@@ -57,11 +68,11 @@ class Containerd:
     # Configuration
 
     def use_configuration(self, name: str) -> None:
-        """`packaged`: what the package put there; `site`: one that a site has made its own."""
+        """`packaged`: what the package put there; `site`: one that a site has made its own; `nri`: the same with NRI."""
         source = self.node.rootfs.path / CONFIG.lstrip("/")
-        if name == "site":
+        if name != "packaged":
             source = SITE / f"containerd-{self.major}.toml"
-        self.started_with = source.read_text()
+        self.started_with = source.read_text() + (NRI if name == "nri" else "")
         self.config.write_text(self.started_with)
         cni = self.part("runtime")["cni"]
         programs = cni.get("bin_dirs") or [cni["bin_dir"]]
@@ -77,6 +88,30 @@ class Containerd:
         for handler in (HANDLER, CRUN_HANDLER):
             self.node.run("oci-systemd", "uninstall", "containerd", f"--handler={handler}", *options)
 
+    # The plugin
+
+    def start_plugin(self, *options: str) -> None:
+        """Ours, as a unit would start it, and connected."""
+        self.node.start("oci-systemd", "nri", *options, log=PLUGIN_LOG)
+        self.has_plugin = True
+        assert until(lambda: self.plugin_state().stdout, lambda said: said.startswith("connected"), 20), (
+            self.plugin_log()
+        )
+
+    def stop_plugin(self) -> None:
+        self.node.stop(PLUGIN_LOG)
+        self.has_plugin = False
+
+    def plugin_state(self) -> subprocess.CompletedProcess[str]:
+        return self.node.run("oci-systemd", "nri", "--check", check=False)
+
+    def plugin_log(self) -> str:
+        return self.node.path(PLUGIN_LOG).read_text(errors="replace")
+
+    def handler(self, name: str) -> str:
+        """What a pod says to be served as it would be by the handler NAME."""
+        return PLAIN.get(name, name) if self.has_plugin else name
+
     def part(self, newer: str) -> dict[str, Any]:
         """A part of CRI's configuration as it is in effect at the next start; containerd 1.x has only one."""
         plugins = tomllib.loads(self.node.run("containerd", "config", "dump").stdout)["plugins"]
@@ -85,12 +120,13 @@ class Containerd:
 
     # Images
 
-    def import_images(self) -> None:
-        """All that pods need, so that nothing is pulled."""
+    def import_images(self, stop_signal: str = "") -> None:
+        """All that pods need, so that nothing is pulled; those of systemd with this STOPSIGNAL."""
         archive = self.node.path("/tmp/image.tar")
-        known = self._ctr("images", "ls", "--quiet").split()
+        known = self._ctr("images", "ls", "--quiet").split() if stop_signal == self._stop_signal else []
+        self._stop_signal = stop_signal
         for image in (each for each in IMAGES if images.name(each) not in known):
-            images.write_systemd(image, archive)
+            images.write_systemd(image, archive, stop_signal)
             self._import()
         part = self.part("images")
         pause = part.get("sandbox_image") or part["pinned_images"]["sandbox"]

@@ -29,9 +29,9 @@ def name(image: str) -> str:
     return f"docker.io/lab/{image}:1"
 
 
-def write_systemd(image: str, out: Path) -> None:
+def write_systemd(image: str, out: Path, stop_signal: str = "") -> None:
     """One of IMAGES."""
-    config = {"Entrypoint": ["/sbin/init"], "Env": [SEARCH]}
+    config = {"Entrypoint": ["/sbin/init"], "Env": [SEARCH], **({"StopSignal": stop_signal} if stop_signal else {})}
     write_image([pack(IMAGES[image].path), files(relative(SCRIPTS), relative(MASKED))], out, name(image), config)
 
 

@@ -121,7 +121,8 @@ class Guest:
 
 def sandbox(engine: Containerd, title: str, case: Case) -> LivePod:
     """The pod of a case, without its container."""
-    return LivePod(engine, Pod(title, **{"handler": HANDLER, **case.pod}))
+    handler = engine.handler(case.pod.get("handler", HANDLER))
+    return LivePod(engine, Pod(title, **{**case.pod, "handler": handler}))
 
 
 def begin(engine: Containerd, title: str, case: Case) -> Guest:

@@ -1,0 +1,77 @@
+"""What the plugin says, in the lines of `host/log`: written by another thread, so that nothing waits for who reads them.
+
+Law: `tell` never blocks. A line that finds no room is dropped, and the next one that finds some is told how many were.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from oci_systemd.core.json_text import line
+from oci_systemd.host.log import Entry, deliver, is_told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oci_systemd.core.settings import Settings
+
+ROOM = 1000  # lines that may wait
+PATIENCE = 2.0  # seconds that the last ones may take
+STDERR = 2
+
+
+class Log:
+    """`tell` it entries. They go to stderr, which is a unit's journal or a pod's log; with `launched`, where settings say."""
+
+    def __init__(self, settings: Callable[[], Settings], *, launched: bool) -> None:
+        self._settings = settings
+        self._put = self._to_node if launched else self._to_stderr
+        self._queue: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
+        self._dropped = 0
+        self._thread = Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def tell(self, entry: Entry) -> None:
+        """Have `entry` written, where the settings' level lets it through."""
+        if not is_told(entry, self._settings()):
+            return
+        if self._queue.qsize() >= ROOM:
+            self._dropped += 1
+            return
+        if self._dropped:
+            lost, self._dropped = f"{self._dropped} lines were dropped: they were not read in time", 0
+            self._queue.put(_told(Entry("warning", "log", None, lost)))
+        self._queue.put(_told(entry))
+
+    def show(self, text: str) -> None:
+        """Have `text`, of many lines, written as it is."""
+        if self._queue.qsize() < ROOM:
+            self._queue.put(("debug", text))
+
+    def close(self) -> None:
+        """Wait a moment for the last lines."""
+        self._queue.put(None)
+        self._thread.join(PATIENCE)
+
+    def _run(self) -> None:
+        while (told := self._queue.get()) is not None:
+            try:
+                self._put(*told)
+            except OSError:
+                continue
+
+    def _to_stderr(self, level: str, text: str) -> None:
+        data = text.encode(errors="backslashreplace") + b"\n"
+        while data:
+            data = data[os.write(STDERR, data) :]
+
+    def _to_node(self, level: str, text: str) -> None:
+        deliver(text, level, self._settings())
+
+
+def _told(entry: Entry) -> tuple[str, str]:
+    return entry.level, line(entry.fields(time.time()))

@@ -1,0 +1,218 @@
+"""The plugin: an answer for each call of the runtime's. It knows no socket; `serve` brings the calls and what they need.
+
+Law: between a call and its answer there is nothing but computation. What else is to be done waits in `later`. A container
+that asks for nothing never fails because of us.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import DecodeError
+
+from oci_systemd.core import annotations as a
+from oci_systemd.core.adjust import adjust
+from oci_systemd.core.annotations import Annotations
+from oci_systemd.core.container import Container
+from oci_systemd.core.errors import Problem
+from oci_systemd.core.signals import ADJUSTED
+from oci_systemd.host.log import Entry, of_adjustment
+from oci_systemd.nri.convert import Beyond, container, encode
+from oci_systemd.nri.counts import Counts
+from oci_systemd.nri.messages import MESSAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from oci_systemd.nri.node import Node
+
+    Message = Any  # a protobuf message of the table
+
+SERVICE = "nri.pkg.api.v1alpha1.Plugin"
+# gRPC's codes (google.rpc.Code)
+FAILED_PRECONDITION, UNIMPLEMENTED, INTERNAL = 9, 12, 13
+CREATE_CONTAINER = 1 << 3  # of the events, the only one: none at all would mean every one (nri, plugin_type.go)
+STOPPED = 4  # of a container's states
+# Calls that tell, before v0.12 by StateChange: there is nothing to say to them. An empty answer is one to each.
+TOLD = frozenset("""StateChange RunPodSandbox UpdatePodSandbox PostUpdatePodSandbox StopPodSandbox RemovePodSandbox
+    PostCreateContainer StartContainer PostStartContainer UpdateContainer PostUpdateContainer StopContainer RemoveContainer
+    ValidateContainerAdjustment Shutdown""".split())  # fmt: skip
+
+
+class Failure(Problem):
+    """A call that is answered with an error: its gRPC code, and a sentence that the engine shows."""
+
+    def __init__(self, code: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class Plugin:
+    """`answer` each call; then, while nothing else comes, `do_later`. `runtime` is known once it has been configured by one."""
+
+    def __init__(
+        self, node: Node, log: Callable[[Entry], None], show: Callable[[str, Message | None], None] | None
+    ) -> None:
+        self.node = node
+        self.counts = Counts()
+        self.runtime = ""
+        self.later: deque[Callable[[], None]] = deque()
+        self._log = log
+        self._show = show
+        self._synchronizing: list[Message] = []
+        self._told: set[str] = set()  # of missed containers
+
+    def begin(self) -> None:
+        """A new connection: nothing of the last one counts."""
+        self.runtime = ""
+        self.later.clear()
+        self._synchronizing = []
+
+    def answer(self, data: bytes) -> bytes:
+        """The Response, in bytes, to a Request."""
+        try:
+            request = MESSAGES["Request"].FromString(data)
+            payload = self._payload(request)
+        except Failure as failure:
+            return _response(status=MESSAGES["Status"](code=failure.code, message=str(failure)))
+        except Exception as error:
+            self._say("error", "a call was not understood", f"{error!r}")
+            return _response(status=MESSAGES["Status"](code=INTERNAL, message=f"oci-systemd: {error!r}"))
+        return _response(payload=payload)
+
+    def do_later(self) -> None:
+        """One piece of what waits."""
+        if self.later:
+            self.later.popleft()()
+
+    def _payload(self, request: Message) -> bytes:
+        if request.service == SERVICE and request.method in TOLD:
+            return b""
+        if request.service != SERVICE or request.method not in CALLS:
+            raise Failure(UNIMPLEMENTED, f"there is no method {request.service}/{request.method}")
+        name, call = CALLS[request.method]
+        try:
+            message = MESSAGES[name].FromString(request.payload)
+        except DecodeError as error:  # whose container that would be is not known, so that none may fail for it
+            self._say("error", "left alone", f"a {name} was not understood: {error}")
+            return b""
+        reply: bytes = call(self, message).SerializeToString()
+        return reply
+
+    def _say(self, level: str, message: str, reason: str, of: Container | None = None) -> None:
+        self.later.append(partial(self._log, Entry(level, message, of, reason)))
+
+    # Calls
+
+    def _configure(self, request: Message) -> Message:
+        self.runtime = f"{request.runtime_name} {request.runtime_version}".strip()
+        self._say("info", "connected", f"to {self.runtime}")
+        return MESSAGES["ConfigureResponse"](events=CREATE_CONTAINER)
+
+    def _synchronize(self, request: Message) -> Message:
+        """What runs already comes in one message or several; it is looked at once the last one has been answered."""
+        self._synchronizing.append(request)
+        if not request.more:
+            self.later.append(partial(self._look_at, self._synchronizing))
+            self._synchronizing = []
+        return MESSAGES["SynchronizeResponse"](more=request.more)
+
+    def _create_container(self, request: Message) -> Message:
+        begin = time.perf_counter()
+        given: Container | None = None
+        adjustment: Message = None
+        try:
+            given = container(request, selinux=self.node.selinux)
+            adjustment = self._adjusted(request, given, begin)
+        except Problem as problem:
+            self.counts.refused += 1
+            self._say("error", "refused", str(problem), given)
+            raise Failure(FAILED_PRECONDITION, f"oci-systemd: {problem}") from None
+        except Exception as error:  # a fault of ours
+            self._say("error", "left alone", f"a fault in oci-systemd: {error!r}", given)
+            if _asks(request):
+                raise Failure(INTERNAL, f"oci-systemd: a fault of its own: {error!r}") from error
+        finally:
+            self.counts.observe(time.perf_counter() - begin)
+        if self._show:
+            self.later.append(partial(self._show, "CreateContainerRequest", request))
+            self.later.append(partial(self._show, "ContainerAdjustment", adjustment))
+        return MESSAGES["CreateContainerResponse"](adjust=adjustment)
+
+    def _adjusted(self, request: Message, given: Container, begin: float) -> Message:
+        """The ContainerAdjustment, None where there is nothing to adjust. A Problem where the container must not start."""
+        adjustment = adjust(given, self.node.settings, self.node.host)
+        try:
+            draft = encode(request.container, given, adjustment)
+        except Beyond as beyond:
+            if adjustment.verdict.asked or not adjustment.verdict.wanted:
+                raise
+            self._say("warning", "left alone", f"{adjustment.verdict.reason}, but {beyond}", given)
+            return None
+        adjustment.warnings += draft.reports
+        self.counts.adjusted += bool(adjustment.edits)
+        milliseconds = (time.perf_counter() - begin) * 1000
+        self.later.append(lambda: self._log(of_adjustment(given, adjustment, milliseconds)))
+        return draft.message if adjustment.edits else None
+
+    # What ran before
+
+    def _look_at(self, requests: list[Message]) -> None:
+        """Go through what ran when the runtime was reached, a container at a time."""
+        found = _requests(requests)
+        self._told &= {each.id for request in requests for each in request.containers}
+        self.later.append(partial(self._look_at_next, found))
+
+    def _look_at_next(self, found: Iterator[Message]) -> None:
+        request = next(found, None)
+        if request is None:
+            return
+        self.later.append(partial(self._look_at_next, found))
+        if request.container.state == STOPPED or ADJUSTED in request.container.annotations:
+            return
+        given = container(request, selinux=self.node.selinux)
+        reason = self._missed(given)
+        if reason and given.id not in self._told:
+            self._told.add(given.id)
+            self.counts.missed += 1
+            self._log(Entry("warning", "missed", given, reason))
+
+    def _missed(self, given: Container) -> str:
+        """Why a container that runs should have been adjusted, "" where it should not."""
+        try:
+            adjustment = adjust(given, self.node.settings, self.node.host)
+        except Problem as problem:
+            return f"it was created without this plugin, which would have refused it: {problem}"
+        if not adjustment.edits:
+            return ""
+        return f"it was created without this plugin, and is as it was described: {adjustment.verdict.reason}; create it again"
+
+
+CALLS: dict[str, tuple[str, Callable[[Plugin, Message], Message]]] = {
+    "Configure": ("ConfigureRequest", Plugin._configure),
+    "Synchronize": ("SynchronizeRequest", Plugin._synchronize),
+    "CreateContainer": ("CreateContainerRequest", Plugin._create_container),
+}
+
+
+def _response(**fields: Any) -> bytes:
+    data: bytes = MESSAGES["Response"](**fields).SerializeToString()
+    return data
+
+
+def _requests(requests: Iterable[Message]) -> Iterator[Message]:
+    """Each container of Synchronize with its pod, as CreateContainer would bring it."""
+    pods = {pod.id: pod for request in requests for pod in request.pods}
+    for request in requests:
+        for each in request.containers:
+            yield MESSAGES["CreateContainerRequest"](pod=pods.get(each.pod_sandbox_id), container=each)
+
+
+def _asks(request: Message) -> bool:
+    """Whether a container asks by an annotation, as plainly as can be seen where all else has failed."""
+    given = Container(name=request.container.name, annotations={**request.pod.annotations})
+    asked = Annotations(given)
+    return asked.get(a.WANTED) == "true" or asked.get(a.CGROUP) == "rw"

@@ -1,0 +1,203 @@
+"""The plugin on its socket: connected, served, and connected again when the runtime starts anew.
+
+Law: one thread, one call at a time, and no waiting between a call and its answer. A runtime that vanishes, hangs or speaks
+no NRI costs nothing but another try; SIGTERM ends it all at the next moment that it is not answering.
+"""
+
+from __future__ import annotations
+
+import select
+import signal
+import socket
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from google.protobuf.message import DecodeError
+
+from oci_systemd.core.errors import Problem
+from oci_systemd.host.log import Entry
+from oci_systemd.nri.frames import PLUGIN, REQUEST, RESPONSE, RUNTIME, Frames, Message, ProtocolError, encoded
+from oci_systemd.nri.health import CONNECTED
+from oci_systemd.nri.messages import MESSAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oci_systemd.nri.health import Health
+    from oci_systemd.nri.log import Log
+    from oci_systemd.nri.node import Node
+    from oci_systemd.nri.plugin import Plugin
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5  # seconds between two tries
+TO_REGISTER = 10.0  # seconds: a runtime takes plugins one after the other, and waits 5 for each (nri, adaptation.go)
+TO_SEND = 5.0  # seconds: a runtime that takes nothing for so long has given the plugin up
+FRESH = 5.0  # seconds that what is known of the node may be old
+CHUNK = 1 << 16
+MOST_LATER = 100  # pieces of work that wait for a pause
+REGISTER = 1  # the stream of the plugin's own first call
+RUNTIME_SERVICE = "nri.pkg.api.v1alpha1.Runtime"
+
+
+class Rejected(Problem):
+    """The runtime does not want this plugin as it is: another try would not help."""
+
+
+class Identity(NamedTuple):
+    """What the plugin registers as: two digits, which order the plugins, and a name."""
+
+    idx: str
+    name: str
+
+
+class Signals:
+    """SIGTERM and SIGINT, as `stopping`, and SIGHUP; `socket` is readable when one of them came."""
+
+    def __init__(self) -> None:
+        self.stopping = False
+        self.socket, self._waker = socket.socketpair()
+        for end in (self.socket, self._waker):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, lambda number, frame: None)
+
+    def _stop(self, number: int, frame: object) -> None:
+        self.stopping = True
+
+    def clear(self) -> bool:
+        """Whether any came; what came is taken."""
+        with suppress(BlockingIOError):
+            return bool(self.socket.recv(64))
+        return False
+
+
+class Server:
+    """`run` until SIGTERM. `look` finds out about the node: at each connection, at SIGHUP, and every few seconds."""
+
+    def __init__(
+        self, identity: Identity, plugin: Plugin, log: Log, signals: Signals, look: Callable[[], Node], health: Health | None
+    ) -> None:  # fmt: skip
+        self.identity = identity
+        self.plugin = plugin
+        self.log = log
+        self.signals = signals
+        self.health = health
+        self._look = look
+        self._looked = 0.0
+        self._trouble = "the runtime was not reached yet"  # the last one, which is told once
+
+    def run(self, path: str) -> None:
+        """Serve the runtime at the socket `path`, whenever it is there. Rejected where it does not take the plugin."""
+        pause = FIRST_PAUSE
+        while not self.signals.stopping:
+            try:
+                with _connected(path) as peer:
+                    self.serve(peer)
+            except ProtocolError as problem:
+                self._warn(str(problem))
+            except OSError as error:
+                self._warn(f"the runtime cannot be reached at {path}: {error.strerror or error}")
+            pause = FIRST_PAUSE if self.plugin.runtime else min(pause * 2, LONGEST_PAUSE)
+            self.plugin.begin()
+            self._ready(pause)
+
+    def run_launched(self, peer: socket.socket) -> None:
+        """Serve the runtime that started this process, to the end of its connection."""
+        try:
+            self.serve(peer)
+        except (ProtocolError, OSError) as problem:
+            self._warn(str(problem))
+
+    def serve(self, peer: socket.socket) -> None:
+        """Serve one connection to its end. An OSError or a ProtocolError where it is of no more use."""
+        self.plugin.begin()
+        self._refresh(now=True)
+        frames = Frames()
+        peer.settimeout(TO_SEND)
+        peer.sendall(self._registration())
+        deadline = time.monotonic() + TO_REGISTER
+        while not self.signals.stopping:
+            if not self._ready(0 if self.plugin.later else FRESH, peer):
+                self.plugin.do_later()
+                self._refresh()
+                if not self.plugin.runtime and time.monotonic() > deadline:
+                    raise ProtocolError(f"the runtime has not configured this plugin within {TO_REGISTER:.0f} s")
+                continue
+            data = peer.recv(CHUNK)
+            if not data:
+                raise ProtocolError("the runtime has closed the connection")
+            frames.receive(data)
+            for message in frames.messages():
+                self._take(peer, message)
+            if len(self.plugin.later) > MOST_LATER:  # a runtime without a pause
+                self.plugin.do_later()
+                self.plugin.do_later()
+
+    @property
+    def state(self) -> str:
+        """In words, for who asks."""
+        return f"{CONNECTED} to {self.plugin.runtime}" if self.plugin.runtime else f"not connected: {self._trouble}"
+
+    def _take(self, peer: socket.socket, message: Message) -> None:
+        """Answer a call, or read the answer to our own."""
+        if message.connection == PLUGIN and message.kind == REQUEST:
+            answer = self.plugin.answer(message.data)
+            peer.sendall(encoded(Message(PLUGIN, message.stream, RESPONSE, answer)))
+            self._trouble = ""
+        elif message.connection == RUNTIME and message.stream == REGISTER:
+            _check_registered(message.data)
+
+    def _registration(self) -> bytes:
+        idx, name = self.identity
+        payload = MESSAGES["RegisterPluginRequest"](plugin_idx=idx, plugin_name=name).SerializeToString()
+        request = MESSAGES["Request"](service=RUNTIME_SERVICE, method="RegisterPlugin", payload=payload)
+        return encoded(Message(RUNTIME, REGISTER, REQUEST, request.SerializeToString()))
+
+    def _ready(self, seconds: float, peer: socket.socket | None = None) -> bool:
+        """Whether `peer` says something within `seconds`. A signal ends the waiting, and who asks for our state is answered."""
+        poll = select.poll()
+        watched = [self.signals.socket, *([peer] if peer else []), *([self.health.socket] if self.health else [])]
+        for each in watched:
+            poll.register(each, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poll.poll(seconds * 1000)}
+        if self.health and self.health.socket.fileno() in ready:
+            self.health.answer(self.state)
+        if self.signals.clear():
+            self._refresh(now=True)
+        return peer is not None and peer.fileno() in ready
+
+    def _refresh(self, *, now: bool = False) -> None:
+        """Look at the node again, where the last look was some time ago."""
+        if now or time.monotonic() - self._looked > FRESH:
+            before, self.plugin.node = self.plugin.node, self._look()
+            self._looked = time.monotonic()
+            problem = self.plugin.node.settings.problem
+            if problem and str(problem) != str(before.settings.problem):
+                self.log.tell(Entry("error", "settings", None, f"{problem}; containers with systemd fail until then"))
+
+    def _warn(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self.log.tell(Entry("warning", "not connected", None, trouble))
+        self._trouble = trouble
+
+
+def _connected(path: str) -> socket.socket:
+    peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    peer.settimeout(TO_SEND)
+    try:
+        peer.connect(path)
+    except OSError:
+        peer.close()
+        raise
+    return peer
+
+
+def _check_registered(data: bytes) -> None:
+    try:
+        status = MESSAGES["Response"].FromString(data).status
+    except DecodeError:
+        raise ProtocolError("the runtime's answer to RegisterPlugin is none") from None
+    if status.code:
+        raise Rejected(f"the runtime does not take this plugin: {status.message}")

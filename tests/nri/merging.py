@@ -1,0 +1,67 @@
+"""A model of what a runtime does with a ContainerAdjustment: NRI's Generator (nri, pkg/runtime-tools/generate/generate.go).
+
+It knows nothing of the plugin. The same in NRI v0.3 to v0.12, for what an adjustment of ours holds; the live pods check it.
+"""
+
+from __future__ import annotations
+
+import copy
+import posixpath
+import re
+from typing import Any
+
+
+def merged(spec: dict[str, Any], adjustment: Any) -> dict[str, Any]:
+    """The spec that the runtime hands on, from the one that it had made and what the plugin answered (None for nothing)."""
+    new = copy.deepcopy(spec)
+    if adjustment is None:
+        return new
+    if adjustment.annotations:
+        new["annotations"] = {**(new.get("annotations") or {}), **adjustment.annotations}
+    _env(new, [(each.key, each.value) for each in adjustment.env])
+    if adjustment.HasField("linux"):
+        _resources(new, dict(adjustment.linux.resources.unified))
+    _mounts(new, adjustment.mounts)
+    return new
+
+
+def _env(spec: dict[str, Any], changes: list[tuple[str, str]]) -> None:
+    """AdjustEnv: what is there is replaced where it first stands, what is new comes last, what has no `=` is lost."""
+    if not changes:
+        return
+    env: dict[str, str] = {}
+    todo = dict(changes)
+    for entry in spec["process"].get("env") or []:
+        key, equals, value = entry.partition("=")
+        if equals:
+            env[key] = todo.pop(key, value)
+    for key, value in changes:
+        if key in todo:
+            env[key] = value
+    spec["process"]["env"] = [f"{key}={value}" for key, value in env.items()]
+
+
+def _resources(spec: dict[str, Any], unified: dict[str, str]) -> None:
+    resources = spec.setdefault("linux", {}).setdefault("resources", {})
+    if unified:
+        resources["unified"] = {**(resources.get("unified") or {}), **unified}
+
+
+def _mounts(spec: dict[str, Any], changes: Any) -> None:
+    """AdjustMounts: the first mount at the same destination goes, the new one comes, and then all are sorted."""
+    if not changes:
+        return
+    mounts: list[dict[str, Any]] = spec.get("mounts") or []
+    for change in changes:
+        same = [index for index, mount in enumerate(mounts) if mount["destination"] == change.destination]
+        for index in same[:1]:
+            del mounts[index]
+        new = {"destination": change.destination, "type": change.type, "source": change.source}
+        mounts.append({**new, "options": [*change.options]})
+    spec["mounts"] = sorted(mounts, key=order)
+
+
+def order(mount: dict[str, Any]) -> tuple[int, str]:
+    """orderedMounts: by the parts of the destination, then by its name."""
+    destination = mount["destination"]
+    return posixpath.normpath(re.sub("^/+", "/", destination)).count("/"), destination

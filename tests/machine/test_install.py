@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from tests.machine.lab.cli import Cli
-from tests.machine.lab.life import assert_whole, live
+from tests.machine.lab.life import assert_whole, live, until
 from tests.machine.lab.machine import Machine
 
 pytestmark = pytest.mark.engine
 
 HANDLER = "spare"
-FILES = "find /etc/containerd /etc/docker /etc/containers /etc/oci-systemd /usr/bin/oci-systemd* -type f -exec sha256sum {} +"
+FILES = "find /etc/containerd /etc/docker /etc/containers /usr/bin/oci-systemd* -type f -exec sha256sum {} +"
+TO_RELOAD = 60
 
 
 def in_containerd(machine: Machine) -> Any:
@@ -64,7 +65,7 @@ def started(machine: Machine, engine: str) -> str:
 def test_an_engine_takes_a_handler_at_once(machine: Machine, files: str, engine: str) -> None:
     in_effect, command = ENGINES[engine]
     assert f"done: {command}" in install(machine, engine)
-    assert HANDLER in in_effect(machine)
+    assert HANDLER in until(lambda: str(in_effect(machine)), lambda names: HANDLER in names, TO_RELOAD)
     before = started(machine, engine)
     assert "nothing to do" in install(machine, engine)
     assert started(machine, engine) == before
@@ -80,6 +81,7 @@ def test_an_engine_forgets_it_again(machine: Machine, files: str, engine: str) -
 @pytest.mark.usefixtures("files")
 def test_a_handler_that_a_container_still_needs_stays(machine: Machine) -> None:
     install(machine, "docker")
+    until(lambda: str(in_docker(machine)), lambda names: HANDLER in names, TO_RELOAD)  # a reload is no more than begun
     with Cli(machine, "docker", run=["--runtime", HANDLER]).container("debian-13") as guest:
         refused = machine.run("oci-systemd", "uninstall", "docker", "--handler", HANDLER, check=False)
         assert refused.returncode == 1
@@ -111,9 +113,9 @@ def test_doctor_finds_nothing_wrong(machine: Machine) -> None:
 
 def test_doctor_sees_that_limits_hold_no_more(machine: Machine) -> None:
     """What criu leaves behind when it makes a checkpoint."""
-    machine.run("mount", "-o", "remount", "/sys/fs/cgroup")
+    machine.run("mount", "-t", "cgroup2", "cgroup2", "/mnt")
     try:
         assert "mount -o remount,nsdelegate /sys/fs/cgroup" in failed(machine)["nsdelegate"]
     finally:
-        machine.run("mount", "-o", "remount,nsdelegate", "/sys/fs/cgroup")
+        machine.script("umount /mnt; mount -o remount,nsdelegate /sys/fs/cgroup")
     assert failed(machine) == {}

@@ -1,0 +1,280 @@
+"""The plugin under real containerds: the container is the one that the wrapper makes, and nothing is lost as it goes and comes."""
+
+import json
+import re
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import grpc
+import pytest
+
+from oci_systemd.core.signals import ADJUSTED
+from tests.cri.kubelet import Kubelet
+from tests.cri.pod import Mount, Pod
+from tests.e2e.conftest import BY_NRI
+from tests.e2e.lab.container import until
+from tests.e2e.lab.containerd import CRUN_HANDLER, Containerd
+from tests.e2e.lab.images import ENTRYPOINT, WAIT, name
+from tests.e2e.lab.pods import INIT, Case, Guest, begin, sandbox
+
+pytestmark = [pytest.mark.engine, pytest.mark.parametrize("engine", BY_NRI, indirect=True)]
+
+KEY = "io.systemd.container"
+# What `/proc/1/mountinfo` and a config.json hold that differs from one container to the next.
+IDS = re.compile(
+    r"[0-9a-f]{64}|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|/proc/\d+/|(?<=container_uuid=)[0-9a-f]{32}"
+)
+LIMIT = 20
+
+
+def volumes(*places: str) -> Any:
+    def made(kubelet: Kubelet, pod: Pod) -> list[Mount]:
+        scratch = [kubelet.empty_dir(pod, f"scratch-{index}", place) for index, place in enumerate(places)]
+        return [*scratch, kubelet.service_account(pod)]
+
+    return made
+
+
+PARITY = {
+    **{image: Case(replace(INIT, image=name(image))) for image in ("debian-12", "debian-13", "forky")},
+    "token": Case(volumes=volumes()),
+    **{
+        f"emptydir-{image}-{place.strip('/').replace('/', '-')}": Case(
+            replace(INIT, image=name(image)), volumes=volumes(place)
+        )
+        for image in ("debian-12", "debian-13")
+        for place in ("/run", "/var/run", "/run/lock", "/tmp", "/var/log")
+    },
+    "many-volumes": Case(volumes=volumes("/run", "/run/lock", "/var/lib/x", "/data", "/data/deep/er")),
+    "privileged": Case(pod={"privileged": True}),
+    "read-only-root": Case(replace(INIT, readonly_root=True)),
+    "asked": Case(replace(INIT, command=[ENTRYPOINT]), pod={"annotations": {KEY: "true"}}),
+    "own-tmpfs": Case(pod={"annotations": {f"{KEY}.tmpfs": "/run,/run/lock,/tmp,/scratch"}}),
+    "machine-id-of-the-pod": Case(pod={"annotations": {f"{KEY}.machine-id": "pod"}}),
+    "own-environment": Case(replace(INIT, environment={"container": "docker", "X": "a=b"})),
+    "crun": Case(pod={"handler": CRUN_HANDLER}),
+    "cgroup-alone": Case(replace(INIT, command=WAIT), pod={"annotations": {f"{KEY}.cgroup": "rw"}}),
+    "shell": Case(replace(INIT, command=WAIT)),
+}
+
+
+@dataclass
+class Made:
+    """A container as it came to be: its config.json, and what its first process sees."""
+
+    config: dict[str, Any]
+    mounts: dict[str, tuple[str, ...]]
+    environment: set[str]
+
+
+def made(engine: Containerd, title: str) -> Made:
+    guest = begin(engine, title, PARITY[title])
+    with guest.where:
+        if guest.container.command != WAIT:
+            assert guest.system_state() in ("running", "degraded"), guest.log
+        config = json.loads(IDS.sub("ID", json.dumps(guest.given)))
+        shown = guest.output("cat", "/proc/1/mountinfo")
+        environment = IDS.sub("ID", guest.output("cat", "/proc/1/environ")).split("\0")
+    return Made(config, visible(shown), {*environment})
+
+
+def visible(mountinfo: str) -> dict[str, tuple[str, ...]]:
+    """What is mounted where, as PID 1 has it: the type, and the options that a mount has of its own; the last one counts.
+
+    What systemd mounts itself once it runs is the same in both, and stays.
+    """
+    found = {}
+    for line in IDS.sub("ID", mountinfo).splitlines():
+        fields = line.split()
+        rest = fields[fields.index("-") + 1 :]
+        found[fields[4]] = (rest[0], *sorted(fields[5].split(",")))
+    return found
+
+
+@pytest.fixture(scope="module")
+def both(engine: Containerd) -> Iterator[tuple[dict[str, Made], dict[str, Made]]]:
+    """Each case by the wrapper alone, then by the plugin alone, on one containerd."""
+    with ThreadPoolExecutor(4) as pool:
+        engine.stop_plugin()
+        wrapper = dict(zip(PARITY, pool.map(lambda title: made(engine, title), PARITY), strict=True))
+        engine.start_plugin()
+        plugin = dict(zip(PARITY, pool.map(lambda title: made(engine, title), PARITY), strict=True))
+    yield wrapper, plugin
+
+
+@pytest.mark.parametrize("title", PARITY)
+def test_config_differs_in_nothing_but_what_nri_cannot_do(
+    both: tuple[dict[str, Made], dict[str, Made]], title: str
+) -> None:
+    wrapper, plugin = (without_beyond(each[title].config, PARITY[title].pod) for each in both)
+    assert plugin == wrapper
+
+
+def without_beyond(config: dict[str, Any], pod: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the order of mounts, the consoles, and the annotations that only our handlers pass on."""
+    passed = pod.get("annotations", {})
+    config["mounts"] = sorted(config["mounts"], key=str)
+    config["linux"].pop("devices", None)
+    config["annotations"] = {key: value for key, value in config["annotations"].items() if key not in passed}
+    return config
+
+
+@pytest.mark.parametrize("title", PARITY)
+def test_systemd_sees_the_same_mounts(both: tuple[dict[str, Made], dict[str, Made]], title: str) -> None:
+    wrapper, plugin = (each[title].mounts for each in both)
+    assert plugin == wrapper
+
+
+@pytest.mark.parametrize("title", PARITY)
+def test_systemd_has_the_same_environment(both: tuple[dict[str, Made], dict[str, Made]], title: str) -> None:
+    wrapper, plugin = (each[title].environment for each in both)
+    assert plugin == wrapper
+
+
+def test_where_both_are_on_the_wrapper_finds_nothing_to_do(engine: Containerd) -> None:
+    with sandbox(engine, "both", Case()) as plain:
+        by_plugin = plain.run(INIT)
+        described = by_plugin.described
+        assert by_plugin.system_state() == "running", by_plugin.log
+        assert by_plugin.given == described
+    engine.has_plugin = False  # so that the case has the wrapper's handler
+    try:
+        guest = begin(engine, "both-on", Case())
+    finally:
+        engine.has_plugin = True
+    with guest.where:
+        assert guest.system_state() == "running", guest.log
+        assert guest.given == guest.described
+        assert ADJUSTED in guest.given["annotations"]
+
+
+def test_a_pod_that_names_its_uid_is_created(engine: Containerd) -> None:
+    guest = begin(
+        engine, "uid", Case(pod={"annotations": {"io.kubernetes.pod.uid": "8b1a9953-c461-4296-a827-abf8c47804d7"}})
+    )
+    with guest.where:
+        assert guest.system_state() == "running", guest.log
+
+
+def test_what_it_cannot_do_is_told(engine: Containerd) -> None:
+    guest = begin(engine, "told", Case())
+    with guest.where:
+        line = told(engine, guest, "adjusted")
+    assert [each for each in line["warnings"] if "lifecycle.stopSignal SIGRTMIN+3" in each]
+    assert line["pod"] == "default/told"
+
+
+def told(engine: Containerd, guest: Guest, message: str) -> dict[str, Any]:
+    """The line of the plugin's about a container; it comes after the answer."""
+
+    def lines() -> list[dict[str, Any]]:
+        found = map(json.loads, engine.plugin_log().splitlines())
+        return [each for each in found if each["container_id"] == guest.id and each["message"] == message]
+
+    until(lambda: str(len(lines())), lambda count: count != "0", LIMIT)
+    assert lines(), engine.plugin_log()
+    return lines()[-1]
+
+
+def test_what_ran_before_is_told_where_it_should_have_been_adjusted(engine: Containerd) -> None:
+    """A privileged systemd boots as it was described; one that was adjusted is known again."""
+    served = begin(engine, "served", Case())
+    engine.stop_plugin()
+    try:
+        missed = sandbox(engine, "missed", Case(pod={"privileged": True, "handler": "runc"}))
+        guest = missed.run(INIT)
+    finally:
+        engine.start_plugin()
+    with missed, served.where:
+        assert "created without this plugin" in told(engine, guest, "missed")["reason"]
+        lines = [json.loads(line) for line in engine.plugin_log().splitlines()]
+        assert [each for each in lines if each["message"] == "missed" and each["container_id"] == served.id] == []
+
+
+def test_it_is_back_when_the_engine_is(engine: Containerd) -> None:
+    before = begin(engine, "before", Case())
+    with before.where:
+        for _ in range(3):
+            engine.restart()
+            connected = until(lambda: engine.plugin_state().stdout, lambda said: said.startswith("connected"), LIMIT)
+            assert connected.startswith("connected"), engine.plugin_log()
+            guest = begin(engine, "after", Case())
+            with guest.where:
+                assert ADJUSTED in guest.given["annotations"]
+        assert before.system_state() == "running"
+        assert before.stop() < 1, before.log
+
+
+def test_who_does_not_ask_never_notices_that_it_is_killed(engine: Containerd) -> None:
+    def kill() -> None:
+        engine.node.run("sh", "-c", "kill -KILL $(cat /var/log/oci-systemd-nri.log.pid)")
+        time.sleep(0.3)
+
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(lambda each: waited(engine, f"unasked-{each}"), number) for number in range(12)]
+        for _ in range(3):
+            kill()
+            engine.start_plugin()
+        assert [each.result() for each in running] == [True] * 12
+    guest = begin(engine, "asked-again", Case())
+    with guest.where:
+        assert guest.system_state() == "running", guest.log
+
+
+def waited(engine: Containerd, title: str) -> bool:
+    guest = begin(engine, title, Case(replace(INIT, command=WAIT)))
+    with guest.where:
+        return guest.is_running()
+
+
+CREATES = 200
+
+
+def test_what_it_adds_to_a_creation(engine: Containerd, capsys: pytest.CaptureFixture[str]) -> None:
+    """CreateContainer of CRI, in turns with and without the plugin. The figures are printed, and no time is judged."""
+    found: dict[bool, list[float]] = {True: [], False: []}
+    with sandbox(engine, "latency", Case(pod={"handler": "runc"})) as pod:
+        for turn in range(8):
+            plugged = turn % 2 == 0
+            if engine.has_plugin and not plugged:
+                engine.stop_plugin()
+            if plugged and not engine.has_plugin:
+                engine.start_plugin()
+            for number in range(CREATES // 4):
+                container = replace(INIT, name=f"c{turn}-{number}")
+                begun = time.monotonic()
+                made = engine.cri.create(pod.id, pod.pod, container)
+                found[plugged].append(time.monotonic() - begun)
+                engine.cri.remove(made)
+        engine.start_plugin()
+    memory = engine.node.run(
+        "sh", "-c", "grep VmRSS /proc/$(cat /var/log/oci-systemd-nri.log.pid)/status"
+    ).stdout.split()[1]
+    with capsys.disabled():
+        for plugged, seconds in found.items():
+            cuts = statistics.quantiles(seconds, n=100)
+            print(f"\n{engine.version} {'with' if plugged else 'without'} plugin: median {cuts[49] * 1000:.2f} ms, "
+                  f"p99 {cuts[98] * 1000:.2f} ms ({len(seconds)} creates)", end="")  # fmt: skip
+        print(f"\nresident {int(memory) // 1024} MB")
+    assert all(len(each) == CREATES for each in found.values())
+
+
+def test_a_hundred_creations_at_once_are_all_adjusted(engine: Containerd) -> None:
+    with sandbox(engine, "crowd", Case(pod={"handler": "runc"})) as pod, ThreadPoolExecutor(100) as pool:
+        before = engine.plugin_log().count('"message": "adjusted"')
+
+        def create(number: int) -> str:
+            try:
+                return engine.cri.create(pod.id, pod.pod, replace(INIT, name=f"c{number}"))
+            except grpc.RpcError as error:
+                return str(error.details())
+
+        ids = [*pool.map(create, range(100))]
+        assert all(re.fullmatch("[0-9a-f]{64}", each) for each in ids), ids
+        assert all(ADJUSTED in engine.described(each)["annotations"] for each in ids)
+        until(lambda: str(engine.plugin_log().count('"message": "adjusted"')), lambda n: int(n) >= before + 100, LIMIT)
+        assert engine.plugin_log().count('"message": "adjusted"') == before + 100

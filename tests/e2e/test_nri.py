@@ -20,6 +20,7 @@ from tests.e2e.lab.container import until
 from tests.e2e.lab.containerd import CRUN_HANDLER, Containerd
 from tests.e2e.lab.images import ENTRYPOINT, WAIT, name
 from tests.e2e.lab.pods import INIT, Case, Guest, begin, sandbox
+from tests.nri.merging import seen
 
 pytestmark = [pytest.mark.engine, pytest.mark.parametrize("engine", BY_NRI, indirect=True)]
 
@@ -115,12 +116,11 @@ def test_config_differs_in_nothing_but_what_nri_cannot_do(
 
 
 def without_beyond(config: dict[str, Any], pod: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the order of mounts, the consoles, and the annotations that only our handlers pass on."""
+    """Its mounts by where each is seen, without the consoles, and without annotations that only our handlers pass on."""
     passed = pod.get("annotations", {})
-    config["mounts"] = sorted(config["mounts"], key=str)
-    config["linux"].pop("devices", None)
-    config["annotations"] = {key: value for key, value in config["annotations"].items() if key not in passed}
-    return config
+    linux = {key: value for key, value in config["linux"].items() if key != "devices"}
+    annotations = {key: value for key, value in config["annotations"].items() if key not in passed}
+    return {**config, "linux": linux, "annotations": annotations, "mounts": seen(config)}
 
 
 @pytest.mark.parametrize("title", PARITY)

@@ -10,6 +10,9 @@ import posixpath
 import re
 from typing import Any
 
+from tests.corpus.cases import DEBIAN
+from tests.laws.tree import Tree
+
 
 def merged(spec: dict[str, Any], adjustment: Any) -> dict[str, Any]:
     """The spec that the runtime hands on, from the one that it had made and what the plugin answered (None for nothing)."""
@@ -65,3 +68,16 @@ def order(mount: dict[str, Any]) -> tuple[int, str]:
     """orderedMounts: by the parts of the destination, then by its name."""
     destination = mount["destination"]
     return posixpath.normpath(re.sub("^/+", "/", destination)).count("/"), destination
+
+
+def seen(spec: dict[str, Any]) -> dict[str, tuple[str, str, tuple[str, ...]]]:
+    """What is mounted where, in a Debian, once every mount has been made; what is hidden is left out."""
+    mounts = spec["mounts"]
+    destinations = [each["destination"] for each in mounts]
+    tree = Tree(DEBIAN.links, destinations)
+    shown = [mounts[index] for index in tree.seen(destinations)]
+    return {tree.place(each["destination"]): described(each) for each in shown}
+
+
+def described(mount: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]:
+    return mount.get("type") or "", mount.get("source") or "", tuple(mount.get("options") or ())

@@ -13,9 +13,8 @@ from oci_systemd.core.errors import Problem
 from oci_systemd.core.settings import Settings
 from tests.corpus.cases import DEBIAN, CorpusCase, cases
 from tests.laws.strategies import World, specs, worlds
-from tests.laws.tree import Tree
 from tests.nri.calls import Asked
-from tests.nri.merging import merged, order
+from tests.nri.merging import described, merged, order, seen
 from tests.nri.requests import is_for_us, request
 
 # What contract and README say that NRI cannot carry.
@@ -37,19 +36,6 @@ def by_wrapper(case: CorpusCase) -> dict[str, Any] | str:
         return apply(case.spec, case.adjustment().edits)
     except Problem as problem:
         return str(problem)
-
-
-def seen(spec: dict[str, Any]) -> dict[str, tuple[str, str, tuple[str, ...]]]:
-    """What is mounted where, in a Debian, once every mount has been made; what is hidden is left out."""
-    mounts = spec["mounts"]
-    destinations = [each["destination"] for each in mounts]
-    tree = Tree(DEBIAN.links, destinations)
-    shown = [mounts[index] for index in tree.seen(destinations)]
-    return {tree.place(each["destination"]): described(each) for each in shown}
-
-
-def described(mount: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]:
-    return mount.get("type") or "", mount.get("source") or "", tuple(mount.get("options") or ())
 
 
 def without_what_is_beyond(spec: dict[str, Any]) -> dict[str, Any]:

@@ -72,7 +72,9 @@ class Containerd:
         source = self.node.rootfs.path / CONFIG.lstrip("/")
         if name != "packaged":
             source = SITE / f"containerd-{self.major}.toml"
-        self.started_with = source.read_text() + (NRI if name == "nri" else "")
+        self.started_with = source.read_text()
+        if name == "nri":
+            self.started_with = self.started_with.replace("/usr/bin/crun", self._program("crun")) + NRI
         self.config.write_text(self.started_with)
         cni = self.part("runtime")["cni"]
         programs = cni.get("bin_dirs") or [cni["bin_dir"]]
@@ -80,9 +82,13 @@ class Containerd:
 
     def install_handlers(self, *options: str) -> None:
         """Ours before runc, as a node's owner would install it (OPTIONS are its), and another before crun."""
-        crun = self.node.run("sh", "-c", "command -v crun").stdout.strip()
         self.node.run("oci-systemd", "install", "containerd", f"--handler={HANDLER}", *options)
-        self.node.run("oci-systemd", "install", "containerd", f"--handler={CRUN_HANDLER}", f"--runtime={crun}")
+        crun = f"--runtime={self._program('crun')}"
+        self.node.run("oci-systemd", "install", "containerd", f"--handler={CRUN_HANDLER}", crun)
+
+    def _program(self, name: str) -> str:
+        """Where the node finds it: the one that drops limits, where there is one."""
+        return self.node.run("sh", "-c", f"command -v {name}").stdout.strip()
 
     def uninstall_handlers(self, *options: str) -> None:
         for handler in (HANDLER, CRUN_HANDLER):

@@ -18,6 +18,7 @@ import orjson
 
 from oci_systemd.cli.columns import columns, terminal_width
 from oci_systemd.cli.installed import launchers
+from oci_systemd.cli.nri import is_connected
 from oci_systemd.cli.output import encoded, out
 from oci_systemd.core.errors import Problem
 from oci_systemd.engines import checks, containerd, crio, docker
@@ -55,10 +56,11 @@ def doctor(as_json: bool) -> None:
     """
     tree = Tree()
     found = list(_engines(tree))
+    plugin = is_connected()
     findings = [
         *checks.machine(_machine()),
-        *checks.launchers(_launchers(tree, found)),
-        *checks.engines(found),
+        *checks.launchers(_launchers(tree, found), plugin=plugin),
+        *checks.engines(found, plugin=plugin),
         *checks.hooks(_hooks(tree)),
     ]
     out(_json(findings) if as_json else _table(findings))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from oci_systemd.nri.plugin import Message, Plugin
 
 SOCKET = "/var/run/nri/nri.sock"
+USUAL = ("10", "oci-systemd")  # index and name
 # Where a runtime starts the plugin itself, it says so in its environment (nri, plugin.go).
 LAUNCHED, IDX, NAME = "NRI_PLUGIN_SOCKET", "NRI_PLUGIN_IDX", "NRI_PLUGIN_NAME"
 EXAMPLES = """\b
@@ -38,8 +39,8 @@ The settings file is read again when it changes; SIGHUP has it read at once.
 
 
 @click.command(epilog=EXAMPLES)
-@click.option("--idx", "-idx", default="10", show_default=True, metavar="NN", help="Its place among the plugins.")
-@click.option("--name", default="oci-systemd", show_default=True, help="What the runtime knows it by.")
+@click.option("--idx", "-idx", default=USUAL[0], show_default=True, metavar="NN", help="Its place among the plugins.")
+@click.option("--name", default=USUAL[1], show_default=True, help="What the runtime knows it by.")
 @click.option(
     "--socket-path", "-socket-path", default=SOCKET, show_default=True, metavar="PATH", help="The runtime's NRI socket."
 )
@@ -64,6 +65,16 @@ def nri(
         _check(socket_path, idx, name)
         return
     _serve(os.environ.get(IDX, idx), os.environ.get(NAME, name), socket_path, log_level, metrics, verbose=verbose)
+
+
+def is_connected() -> bool:
+    """Whether a plugin that was started without options is connected to a runtime."""
+    from oci_systemd.nri.health import address, check
+
+    try:
+        return bool(check(address(SOCKET, *USUAL)))
+    except Problem:
+        return False
 
 
 def _check(path: str, idx: str, name: str) -> None:

@@ -175,13 +175,13 @@ KNOWN: tuple[tuple[str, tuple[int, ...], tuple[int, ...], str, str, str], ...] =
 )
 
 
-def launchers(found: Iterable[Launcher]) -> Iterator[Finding]:
-    """Whether each launcher that is installed, or named by an engine, can do its work."""
+def launchers(found: Iterable[Launcher], *, plugin: bool = False) -> Iterator[Finding]:
+    """Whether each launcher that is installed, or named by an engine, can do its work; none is needed where the plugin is."""
     seen = False
     for each in found:
         seen = True
         yield from _launcher(each)
-    if not seen:
+    if not seen and not plugin:
         yield Finding("wrapper", FAIL, "oci-systemd-runtime is not installed", "make install")
 
 
@@ -214,31 +214,35 @@ def _runtime(each: Launcher) -> Finding:
 
 # The engines
 
+NRI = ("containerd", "crio")  # who has it
 
-def engines(found: Iterable[Found]) -> Iterator[Finding]:
-    """Whether each engine calls us, as its configuration is in effect."""
+
+def engines(found: Iterable[Found], *, plugin: bool = False) -> Iterator[Finding]:
+    """Whether each engine calls us, as its configuration is in effect. `plugin`: whether our NRI plugin is connected to one."""
     seen = False
     for each in found:
         seen = True
-        yield from _engine(each)
+        yield from _engine(each, plugin=plugin and each.nri is not False and each.engine in NRI)
     if not seen:
         yield Finding("engines", WARN, "no containerd, CRI-O, Docker or podman is found", "install one")
 
 
-def _engine(each: Found) -> Iterator[Finding]:
+def _engine(each: Found, *, plugin: bool) -> Iterator[Finding]:
     name = f"{each.title} {each.version}".rstrip()
     if each.problem:
         yield Finding(each.title, FAIL, each.problem, "correct it: the engine will not start with it")
         return
     for handler in sorted({*each.written} - {*each.handlers}):
         yield Finding(each.title, FAIL, f"its files have handler {handler}, but it is not in effect", _why(each))
-    if not each.handlers and not each.written:
+    if plugin:
+        yield Finding(each.title, PASS, f"{name} has NRI, and a plugin of ours is connected")
+    elif not each.handlers and not each.written:
         yield Finding(each.title, WARN, f"{name} does not know the wrapper", f"oci-systemd install {each.engine}")
     for handler in sorted(each.handlers):
         yield _handler(each, name, handler)
     if each.stale:
         yield Finding(each.title, WARN, "its configuration is newer than its process", each.restart or "restart it")
-    if each.nri is not None:
+    if each.nri is not None and not plugin:
         yield Finding(each.title, PASS, f"NRI is {'on' if each.nri else 'off'}; the wrapper needs none")
 
 

@@ -12,15 +12,18 @@ from typing import Any
 import grpc
 import pytest
 
+from oci_systemd.core.settings import Settings
 from oci_systemd.core.signals import ADJUSTED
 from tests.cri.kubelet import Kubelet
 from tests.cri.pod import Mount, Pod
 from tests.e2e.conftest import BY_NRI
 from tests.e2e.lab.container import until
-from tests.e2e.lab.containerd import CRUN_HANDLER, Containerd
+from tests.e2e.lab.containerd import CRUN_HANDLER, HANDLER, Containerd
 from tests.e2e.lab.images import ENTRYPOINT, WAIT, name
 from tests.e2e.lab.pods import INIT, Case, Guest, begin, sandbox
-from tests.nri.merging import seen
+from tests.nri.calls import Asked
+from tests.nri.merging import merged, seen
+from tests.nri.requests import request
 
 pytestmark = [pytest.mark.engine, pytest.mark.parametrize("engine", BY_NRI, indirect=True)]
 
@@ -135,6 +138,42 @@ def test_systemd_has_the_same_environment(both: tuple[dict[str, Made], dict[str,
     assert plugin == wrapper
 
 
+@pytest.fixture(scope="module")
+def described(engine: Containerd) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each case as containerd describes it, without and with the plugin; nothing of it is started."""
+    engine.stop_plugin()
+    without = {title: described_for(engine, title) for title in PARITY}
+    engine.start_plugin()
+    yield without, {title: described_for(engine, title) for title in PARITY}
+
+
+def described_for(engine: Containerd, title: str) -> Any:
+    case = PARITY[title]
+    # Without the plugin the case's own handler would be ours.
+    handler = {HANDLER: "runc", CRUN_HANDLER: "crun"}[case.pod.get("handler", HANDLER)]
+    with sandbox(engine, title, replace(case, pod={**case.pod, "handler": handler})) as pod:
+        mounts = [*case.volumes(engine.kubelet, pod.pod), *engine.kubelet.own_mounts(pod.pod, case.container.name)]
+        id = engine.cri.create(pod.id, pod.pod, replace(case.container, mounts=mounts))
+        spec = engine.described(id)
+        spec["annotations"] |= case.pod.get("annotations", {})  # which NRI shows, and the handler does not pass
+        return id, spec
+
+
+@pytest.mark.parametrize("title", PARITY)
+def test_containerd_merges_as_the_model_does(described: tuple[dict[str, Any], dict[str, Any]], title: str) -> None:
+    """The model stands in for it where the corpus is compared."""
+    (id, given), (other, result) = (each[title] for each in described)
+    uid = given["annotations"]["io.kubernetes.cri.sandbox-uid"]
+    asked = Asked(Settings({"cgroup.require_nsdelegate": False}))
+    expected = merged(given, asked.create(request(given, id, "main", uid)))
+    assert by_id(expected, id) == by_id(result, other)
+
+
+def by_id(spec: dict[str, Any], id: str) -> Any:
+    machine_id = spec["annotations"]["io.kubernetes.cri.sandbox-uid"]
+    return json.loads(IDS.sub("ID", json.dumps(spec).replace(id[:32], "ID").replace(machine_id, "ID")))
+
+
 def test_where_both_are_on_the_wrapper_finds_nothing_to_do(engine: Containerd) -> None:
     with sandbox(engine, "both", Case()) as plain:
         by_plugin = plain.run(INIT)
@@ -180,6 +219,11 @@ def told(engine: Containerd, guest: Guest, message: str) -> dict[str, Any]:
     return lines()[-1]
 
 
+def test_doctor_finds_it(engine: Containerd) -> None:
+    found = json.loads(engine.node.run("oci-systemd", "doctor", "--json", check=False).stdout)
+    assert [each["subject"] for each in found if "a plugin of ours is connected" in each["said"]] == ["containerd"]
+
+
 def test_what_ran_before_is_told_where_it_should_have_been_adjusted(engine: Containerd) -> None:
     """A privileged systemd boots as it was described; one that was adjusted is known again."""
     served = begin(engine, "served", Case())
@@ -193,6 +237,27 @@ def test_what_ran_before_is_told_where_it_should_have_been_adjusted(engine: Cont
         assert "created without this plugin" in told(engine, guest, "missed")["reason"]
         lines = [json.loads(line) for line in engine.plugin_log().splitlines()]
         assert [each for each in lines if each["message"] == "missed" and each["container_id"] == served.id] == []
+
+
+PROGRAM = "/opt/nri/plugins/10-oci-systemd"
+
+
+def test_the_engine_may_start_it_itself(engine: Containerd) -> None:
+    engine.stop_plugin()
+    program = engine.node.path(PROGRAM)
+    program.parent.mkdir(parents=True, exist_ok=True)
+    program.write_text("#!/bin/sh\nexec /usr/bin/oci-systemd nri\n")
+    program.chmod(0o755)
+    try:
+        engine.restart()
+        guest = begin(engine, "launched", Case(pod={"handler": "runc"}))
+        with guest.where:
+            assert guest.system_state() == "running", guest.log
+            assert ADJUSTED in guest.given["annotations"]
+    finally:
+        program.unlink()
+        engine.restart()
+        engine.start_plugin()
 
 
 def test_it_is_back_when_the_engine_is(engine: Containerd) -> None:

@@ -120,6 +120,25 @@ def test_engine(facts: dict[str, Any], status: str, said: str) -> None:
     assert [finding.status for finding in findings if said in finding.said] == [status]
 
 
+PLUGIN = {
+    "NRI on": ({"nri": True, "handlers": {}, "written": {}}, PASS),
+    "NRI not known": ({"nri": None, "handlers": {}, "written": {}}, PASS),
+    "NRI off": ({"nri": False, "handlers": {}, "written": {}}, WARN),
+    "an engine without NRI": ({"engine": "docker", "nri": None, "handlers": {}, "written": {}}, WARN),
+}
+
+
+@pytest.mark.parametrize(("facts", "status"), PLUGIN.values(), ids=PLUGIN)
+def test_engine_with_the_plugin_needs_no_handler(facts: dict[str, Any], status: str) -> None:
+    findings = list(checks.engines([replace(CONTAINERD, **facts)], plugin=True))
+    assert max(finding.status for finding in findings) == status
+    assert ("a plugin of ours is connected" in findings[0].said) == (status == PASS)
+
+
+def test_no_launcher_is_needed_where_the_plugin_is() -> None:
+    assert list(checks.launchers([], plugin=True)) == []
+
+
 def test_no_engine_is_a_warning() -> None:
     assert statuses(list(checks.engines([])), "engines") == [WARN]
 

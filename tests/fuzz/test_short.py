@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("name", ["argv", "settings", "specs"])
+@pytest.mark.parametrize("name", ["argv", "frames", "settings", "specs"])
 def test_nothing_is_found_in_a_moment(name: str, tmp_path: Path) -> None:
     call = [sys.executable, "-m", f"tests.fuzz.{name}", "--seconds", str(SECONDS), "--findings", str(tmp_path)]
     done = subprocess.run(

@@ -5,7 +5,17 @@ from __future__ import annotations
 from oci_systemd.core.annotations import TMPFS, split_paths
 from oci_systemd.core.container import POD_UID
 from oci_systemd.core.machine_id import parse
-from oci_systemd.core.paths import USUAL_LINKS, clean, follow, is_at_or_below, is_below, is_covered, places, visible
+from oci_systemd.core.paths import (
+    USUAL_LINKS,
+    clean,
+    follow,
+    is_at_or_below,
+    is_covered,
+    leads,
+    lineage,
+    places,
+    visible,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +38,9 @@ class Case:
     links, so that nothing is hidden should they be there; `presence` holds none, so that nothing is left out should they not.
     """
 
-    __slots__ = ("_known", "annotations", "container", "host", "mounts", "placing", "presence", "settings", "wanted")
+    __slots__ = (
+        "_known", "annotations", "container", "destinations", "host", "mounts", "placing", "presence", "settings", "wanted"
+    )  # fmt: skip
 
     def __init__(
         self, container: Container, annotations: Annotations, settings: Settings, host: Host, *, wanted: bool
@@ -38,38 +50,46 @@ class Case:
         self.settings = settings
         self.host = host
         self.wanted = wanted
-        self._known: dict[tuple[int, int], list[str]] = {}
+        self._known: dict[int, list[str]] = {}
         self.mounts: list[Mount] = list(container.mounts)
+        self.destinations = [mount.destination for mount in self.mounts]
         self.presence: Mapping[str, str] = host.root.links if host.root else {}
         self.placing: Mapping[str, str] = host.root.links if host.root else USUAL_LINKS
 
-    def _places(self, links: Mapping[str, str]) -> list[str]:
-        """The place of each mount; worked out once for as many mounts as there are."""
-        key = (id(links), len(self.mounts))
-        if key not in self._known:
-            self._known[key] = places(self._destinations(), links)
-        return self._known[key]
+    def add_mount(self, index: int, mount: Mount) -> None:
+        """Have `mount` stand at `index`. Where no link led anywhere and none does now, every other place stays what it was."""
+        self.mounts.insert(index, mount)
+        self.destinations.insert(index, mount.destination)
+        for links in (self.presence, self.placing):
+            if self._known.get(id(links)) is not self.destinations or leads(mount.destination, links):
+                self._known.pop(id(links), None)
 
-    def _destinations(self) -> list[str]:
-        return [mount.destination for mount in self.mounts]
+    def _places(self, links: Mapping[str, str]) -> list[str]:
+        """The place of each mount: the destinations themselves, where no link leads anywhere."""
+        found = self._known.get(id(links))
+        if found is None:
+            found = places(self.destinations, links)
+            found = self._known[id(links)] = self.destinations if found == self.destinations else found
+        return found
 
     def mounted_at(self, path: str) -> int | None:
         """The index of the visible mount at `path`, None if there is none. The twin counts wherever it follows its mount."""
         twin = self._place_of_twin(path)
         if twin is not None:
-            later = self._destinations()[twin:]
+            later = self.destinations[twin:]
             return twin + later.index(path) if path in later else None
         found = self._places(self.presence)
         target = follow(path, self.presence, found)
-        return next(
-            (index for index in reversed(range(len(found))) if found[index] == target and visible(index, found)), None
-        )
+        if target not in found:
+            return None
+        last = len(found) - 1 - found[::-1].index(target)
+        return last if visible(last, found) else None
 
     def _place_of_twin(self, path: str) -> int | None:
         """Directly after the last mount at /var/run, for TWIN where the root file system cannot be seen; else None."""
-        if path != TWIN or self.host.root is not None or "/var/run" not in self._destinations():
+        if path != TWIN or self.host.root is not None or "/var/run" not in self.destinations:
             return None
-        return len(self.mounts) - self._destinations()[::-1].index("/var/run")
+        return len(self.mounts) - self.destinations[::-1].index("/var/run")
 
     def covers(self, path: str) -> bool:
         """Whether a mount hides what the image has at `path`."""
@@ -93,8 +113,9 @@ class Case:
         """With these links: after which index a mount at `path` is seen, and up to which it hides none that is seen."""
         found = self._places(links)
         target = follow(path, links, found)
-        after = max((index + 1 for index, place in enumerate(found) if is_below(target, place)), default=0)
-        hidden = (index for index, place in enumerate(found) if index >= after and is_at_or_below(place, target))
+        above = lineage(target) - {target}
+        after = max((index + 1 for index, place in enumerate(found) if place in above), default=0)
+        hidden = (index for index in range(after, len(found)) if is_at_or_below(found[index], target))
         return after, next(hidden, len(found))
 
     def tmpfs_paths(self) -> list[str]:
@@ -103,7 +124,7 @@ class Case:
         named = self.annotations.values.get(TMPFS)
         paths = self.settings.list("tmpfs.paths") if named is None else split_paths(named)
         cleaned = [clean(path) for path in paths]
-        if self.host.root is None and "/run/lock" in cleaned and "/var/run" in {*self._destinations(), *cleaned}:
+        if self.host.root is None and "/run/lock" in cleaned and "/var/run" in {*self.destinations, *cleaned}:
             cleaned.append(TWIN)
         return sorted(set(cleaned))
 

@@ -38,9 +38,13 @@ def clean(path: str) -> str:
     return "/" + "/".join(parts)
 
 
-def is_below(path: str, parent: str) -> bool:
-    """Whether cleaned `path` lies strictly below cleaned `parent`."""
-    return path != parent and is_at_or_below(path, parent)
+def lineage(place: str) -> set[str]:
+    """A place and all that it lies below: what hides it, if it is mounted later."""
+    found = {place}
+    while place not in ("/", LOST):
+        place = place[: place.rfind("/")] or "/"
+        found.add(place)
+    return found
 
 
 def is_at_or_below(path: str, parent: str) -> bool:
@@ -94,6 +98,11 @@ def places(destinations: Sequence[str], links: Mapping[str, str]) -> list[str]:
     return found
 
 
+def leads(path: str, links: Mapping[str, str]) -> bool:
+    """Whether a link may stand on the way to `path`, which is cleaned."""
+    return any((path + "/").startswith(link + "/") for link in links)
+
+
 def visible(index: int, found: Sequence[str]) -> bool:
     """Whether the mount at `index` of these places is hidden by no later one at or above it."""
-    return not any(is_at_or_below(found[index], later) for later in found[index + 1 :])
+    return lineage(found[index]).isdisjoint(found[index + 1 :])

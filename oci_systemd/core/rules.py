@@ -116,7 +116,7 @@ def _add_tmpfs(case: Case, path: str, extra: tuple[str, ...]) -> e.AddMount:
     sticky = path in STICKY_PLACES or path.endswith("/tmp")
     mount = Mount(path, "tmpfs", "tmpfs", (*TMPFS_OPTIONS, "mode=1777" if sticky else "mode=755", *extra))
     index = case.position_for(path)
-    case.mounts.insert(index, mount)
+    case.add_mount(index, mount)
     return e.AddMount(index, mount, "systemd needs it writable, and empty at each start")
 
 

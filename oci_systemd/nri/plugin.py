@@ -51,7 +51,7 @@ class Failure(Problem):
 
 
 class Plugin:
-    """`answer` each call; then, while nothing else comes, `do_later`. `runtime` is known once it has been configured by one."""
+    """`answer` each call; then, while nothing else comes, `do_later`. `runtime` is the one that is connected, "" for none."""
 
     def __init__(
         self, node: Node, log: Callable[[Entry], None], show: Callable[[str, Message | None], None] | None
@@ -59,17 +59,21 @@ class Plugin:
         self.node = node
         self.counts = Counts()
         self.runtime = ""
-        self.later: deque[Callable[[], None]] = deque()
         self._log = log
         self._show = show
+        self._later: deque[Callable[[], None]] = deque()
         self._synchronizing: list[Message] = []
-        self._told: set[str] = set()  # of missed containers
+        self._unseen: Iterator[Message] | None = None  # what ran before, and was not looked at yet
+        self._told: set[str] = set()  # the missed ones that were told, of those that ran at the last connection
+        self._still: set[str] = set()  # and of those that run now
 
-    def begin(self) -> None:
-        """A new connection: nothing of the last one counts."""
+    def end(self) -> None:
+        """The connection has ended: what is to be said is said, and nothing else of it counts."""
+        while self._later:
+            self._later.popleft()()
         self.runtime = ""
-        self.later.clear()
         self._synchronizing = []
+        self._unseen = None
 
     def answer(self, data: bytes) -> bytes:
         """The Response, in bytes, to a Request."""
@@ -83,10 +87,17 @@ class Plugin:
             return _response(status=MESSAGES["Status"](code=INTERNAL, message=f"oci-systemd: {error!r}"))
         return _response(payload=payload)
 
+    @property
+    def waiting(self) -> int:
+        """How many pieces of work wait, and one for the containers that ran before."""
+        return len(self._later) + (self._unseen is not None)
+
     def do_later(self) -> None:
-        """One piece of what waits."""
-        if self.later:
-            self.later.popleft()()
+        """One piece of what waits: a line for the log, or one container that ran before."""
+        if self._later:
+            self._later.popleft()()
+        elif self._unseen is not None:
+            self._look_at_next(self._unseen)
 
     def _payload(self, request: Message) -> bytes:
         if request.service == SERVICE and request.method in TOLD:
@@ -103,7 +114,7 @@ class Plugin:
         return reply
 
     def _say(self, level: str, message: str, reason: str, of: Container | None = None) -> None:
-        self.later.append(partial(self._log, Entry(level, message, of, reason)))
+        self._later.append(partial(self._log, Entry(level, message, of, reason)))
 
     # Calls
 
@@ -116,8 +127,7 @@ class Plugin:
         """What runs already comes in one message or several; it is looked at once the last one has been answered."""
         self._synchronizing.append(request)
         if not request.more:
-            self.later.append(partial(self._look_at, self._synchronizing))
-            self._synchronizing = []
+            self._unseen, self._synchronizing = _requests(self._synchronizing), []
         return MESSAGES["SynchronizeResponse"](more=request.more)
 
     def _create_container(self, request: Message) -> Message:
@@ -138,8 +148,8 @@ class Plugin:
         finally:
             self.counts.observe(time.perf_counter() - begin)
         if self._show:
-            self.later.append(partial(self._show, "CreateContainerRequest", request))
-            self.later.append(partial(self._show, "ContainerAdjustment", adjustment))
+            self._later.append(partial(self._show, "CreateContainerRequest", request))
+            self._later.append(partial(self._show, "ContainerAdjustment", adjustment))
         return MESSAGES["CreateContainerResponse"](adjust=adjustment)
 
     def _adjusted(self, request: Message, given: Container, begin: float) -> Message:
@@ -155,28 +165,25 @@ class Plugin:
         adjustment.warnings += draft.reports
         self.counts.adjusted += bool(adjustment.edits)
         milliseconds = (time.perf_counter() - begin) * 1000
-        self.later.append(lambda: self._log(of_adjustment(given, adjustment, milliseconds)))
+        self._later.append(lambda: self._log(of_adjustment(given, adjustment, milliseconds)))
         return draft.message if adjustment.edits else None
 
     # What ran before
 
-    def _look_at(self, requests: list[Message]) -> None:
-        """Go through what ran when the runtime was reached, a container at a time."""
-        found = _requests(requests)
-        self._told &= {each.id for request in requests for each in request.containers}
-        self.later.append(partial(self._look_at_next, found))
-
-    def _look_at_next(self, found: Iterator[Message]) -> None:
-        request = next(found, None)
+    def _look_at_next(self, unseen: Iterator[Message]) -> None:
+        request = next(unseen, None)
         if request is None:
+            self._unseen = None
+            self._told, self._still = self._still, set()
             return
-        self.later.append(partial(self._look_at_next, found))
         if request.container.state == STOPPED or ADJUSTED in request.container.annotations:
             return
         given = container(request, selinux=self.node.selinux)
         reason = self._missed(given)
-        if reason and given.id not in self._told:
-            self._told.add(given.id)
+        if not reason:
+            return
+        self._still.add(given.id)
+        if given.id not in self._told:
             self.counts.missed += 1
             self._log(Entry("warning", "missed", given, reason))
 

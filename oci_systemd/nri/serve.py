@@ -34,7 +34,8 @@ TO_REGISTER = 10.0  # seconds: a runtime takes plugins one after the other, and 
 TO_SEND = 5.0  # seconds: a runtime that takes nothing for so long has given the plugin up
 FRESH = 5.0  # seconds that what is known of the node may be old
 CHUNK = 1 << 16
-MOST_LATER = 100  # pieces of work that wait for a pause
+REST = 0.02  # seconds: the runtime goes on with what it was answered, before we do with what can wait
+MOST_WAITING = 100  # pieces of work that wait for a pause
 REGISTER = 1  # the stream of the plugin's own first call
 RUNTIME_SERVICE = "nri.pkg.api.v1alpha1.Runtime"
 
@@ -100,7 +101,7 @@ class Server:
             except OSError as error:
                 self._warn(f"the runtime cannot be reached at {path}: {error.strerror or error}")
             pause = FIRST_PAUSE if self.plugin.runtime else min(pause * 2, LONGEST_PAUSE)
-            self.plugin.begin()
+            self.plugin.end()
             self._ready(pause)
 
     def run_launched(self, peer: socket.socket) -> None:
@@ -109,20 +110,20 @@ class Server:
             self.serve(peer)
         except (ProtocolError, OSError) as problem:
             self._warn(str(problem))
+        self.plugin.end()
 
     def serve(self, peer: socket.socket) -> None:
         """Serve one connection to its end. An OSError or a ProtocolError where it is of no more use."""
-        self.plugin.begin()
         self._refresh(now=True)
         frames = Frames()
         peer.settimeout(TO_SEND)
         peer.sendall(self._registration())
-        deadline = time.monotonic() + TO_REGISTER
+        began = heard = time.monotonic()
         while not self.signals.stopping:
-            if not self._ready(0 if self.plugin.later else FRESH, peer):
+            if not self._ready(max(0.0, heard + REST - time.monotonic()) if self.plugin.waiting else FRESH, peer):
                 self.plugin.do_later()
                 self._refresh()
-                if not self.plugin.runtime and time.monotonic() > deadline:
+                if not self.plugin.runtime and time.monotonic() > began + TO_REGISTER:
                     raise ProtocolError(f"the runtime has not configured this plugin within {TO_REGISTER:.0f} s")
                 continue
             data = peer.recv(CHUNK)
@@ -131,7 +132,8 @@ class Server:
             frames.receive(data)
             for message in frames.messages():
                 self._take(peer, message)
-            if len(self.plugin.later) > MOST_LATER:  # a runtime without a pause
+            heard = time.monotonic()
+            if self.plugin.waiting > MOST_WAITING:  # a runtime without a pause
                 self.plugin.do_later()
                 self.plugin.do_later()
 

@@ -30,7 +30,7 @@ class Asked:
         return response
 
     def rest(self) -> None:
-        while self.plugin.later:
+        while self.plugin.waiting:
             self.plugin.do_later()
 
     def create(self, request: Any) -> Any:

@@ -39,7 +39,8 @@ class Case:
     """
 
     __slots__ = (
-        "_known", "annotations", "container", "destinations", "host", "mounts", "placing", "presence", "settings", "wanted"
+        "_known", "_paths", "annotations", "container", "destinations", "host", "mounts", "placing", "presence", "settings",
+        "wanted",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +52,7 @@ class Case:
         self.host = host
         self.wanted = wanted
         self._known: dict[int, list[str]] = {}
+        self._paths: list[str] | None = None
         self.mounts: list[Mount] = list(container.mounts)
         self.destinations = [mount.destination for mount in self.mounts]
         self.presence: Mapping[str, str] = host.root.links if host.root else {}
@@ -72,14 +74,18 @@ class Case:
             found = self._known[id(links)] = self.destinations if found == self.destinations else found
         return found
 
+    def _followed(self, path: str, links: Mapping[str, str]) -> tuple[str, list[str]]:
+        """Where `path` leads through these links, and the place of each mount."""
+        found = self._places(links)
+        return (follow(path, links, found) if leads(path, links) else clean(path)), found
+
     def mounted_at(self, path: str) -> int | None:
         """The index of the visible mount at `path`, None if there is none. The twin counts wherever it follows its mount."""
         twin = self._place_of_twin(path)
         if twin is not None:
             later = self.destinations[twin:]
             return twin + later.index(path) if path in later else None
-        found = self._places(self.presence)
-        target = follow(path, self.presence, found)
+        target, found = self._followed(path, self.presence)
         if target not in found:
             return None
         last = len(found) - 1 - found[::-1].index(target)
@@ -93,12 +99,11 @@ class Case:
 
     def covers(self, path: str) -> bool:
         """Whether a mount hides what the image has at `path`."""
-        found = self._places(self.presence)
-        return is_covered(follow(path, self.presence, found), found)
+        return is_covered(*self._followed(path, self.presence))
 
     def place_of(self, path: str) -> str:
         """Where `path` leads, as far as it can be known."""
-        return follow(path, self.placing, self._places(self.placing))
+        return self._followed(path, self.placing)[0]
 
     def position_for(self, path: str) -> int:
         """Where a mount at `path` belongs: after the last one at any of its parents, else before the first one that it would
@@ -106,13 +111,12 @@ class Case:
         twin = self._place_of_twin(path)
         if twin is not None:
             return twin
-        after, before = self._room(path, self.placing)
-        return min(after or before, self._room(path, self.presence)[1])
+        after, before = self._room(*self._followed(path, self.placing))
+        return min(after or before, self._room(*self._followed(path, self.presence))[1])
 
-    def _room(self, path: str, links: Mapping[str, str]) -> tuple[int, int]:
-        """With these links: after which index a mount at `path` is seen, and up to which it hides none that is seen."""
-        found = self._places(links)
-        target = follow(path, links, found)
+    @staticmethod
+    def _room(target: str, found: list[str]) -> tuple[int, int]:
+        """Among mounts at these places: after which index one at `target` is seen, and up to which it hides none that is seen."""
         above = lineage(target) - {target}
         after = max((index + 1 for index, place in enumerate(found) if place in above), default=0)
         hidden = (index for index in range(after, len(found)) if is_at_or_below(found[index], target))
@@ -121,6 +125,11 @@ class Case:
     def tmpfs_paths(self) -> list[str]:
         """The paths that are to have a tmpfs, the annotation's, else the setting's: cleaned, each once, and what lies above
         others first, since a tmpfs hides the image's links below it."""
+        if self._paths is None:
+            self._paths = self._tmpfs_paths()
+        return self._paths
+
+    def _tmpfs_paths(self) -> list[str]:
         named = self.annotations.values.get(TMPFS)
         paths = self.settings.list("tmpfs.paths") if named is None else split_paths(named)
         cleaned = [clean(path) for path in paths]

@@ -55,6 +55,7 @@ REMOVED: dict[str, tuple[str, tuple[str, ...], str]] = {
     "text in it that looks like a table": ('[t]\nx = """\n[b]\n"""\n[b]\ny = 1\n', ("t",), "[b]\ny = 1\n"),
     "a table in two places": ("[t.u]\nx = 1\n[b]\n[t.v]\ny = 1\n", ("t",), "[b]\n"),
     "a key": ("[t]\nx = 1 # one\ny = 2\n", ("t", "x"), "[t]\ny = 2\n"),
+    "the last key, before another's comment": ("[t]\nx = 1\n# of b\n[b]\n", ("t", "x"), "[t]\n# of b\n[b]\n"),
     "a dotted key": ("t.u.x = 1\nt.u.y = 2\n", ("t", "u", "x"), "t.u.y = 2\n"),
     "a key in an inline table": ("t = {y = 2, x = 1}\n", ("t", "x"), "t = {y = 2}\n"),
     "an inline table": ("t = { x = 1 } # t\na = 1\n", ("t",), "a = 1\n"),

@@ -67,7 +67,7 @@ class Toml(Text):
 
     def remove(self, at: At, made: int = 0) -> None:
         super().remove(at)
-        self._become(lambda: self._cut(at), lambda: self._edited(at, None), lambda: self._on_its_line(at, None))
+        self._become(lambda: self._cut(at), lambda: self._on_its_line(at, None), lambda: self._edited(at, None))
         if made:
             self._become(lambda: self._without_header(at[:-1]), lambda: self.content)
 

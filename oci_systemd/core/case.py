@@ -111,8 +111,10 @@ class Case:
         twin = self._place_of_twin(path)
         if twin is not None:
             return twin
-        after, before = self._room(*self._followed(path, self.placing))
-        return min(after or before, self._room(*self._followed(path, self.presence))[1])
+        likely, certain = self._followed(path, self.placing), self._followed(path, self.presence)
+        after, before = self._room(*likely)
+        same = likely[0] == certain[0] and likely[1] is certain[1]
+        return after or before if same else min(after or before, self._room(*certain)[1])
 
     @staticmethod
     def _room(target: str, found: list[str]) -> tuple[int, int]:

@@ -40,7 +40,7 @@ def container(request: Message, *, selinux: bool) -> Container:
     Its mounts stand as the runtime will sort them. `selinux`: whether the host labels its containers.
     """
     pod, given = request.pod, request.container
-    linux = given.linux
+    linux, mounts = given.linux, ordered(given.mounts)
     namespaces = {each.type: each.path for each in linux.namespaces}
     return Container(
         id=given.id,
@@ -48,7 +48,7 @@ def container(request: Message, *, selinux: bool) -> Container:
         pod_uid=pod.uid,
         args=given.args,
         env=given.env,
-        mounts=[_mount(each) for each in ordered(given.mounts)],
+        mounts=[_mount(each) for each in mounts],
         annotations=_annotations(pod, given.annotations),
         namespaces=namespaces,
         uid=given.user.uid,

@@ -44,7 +44,8 @@ class Mount:
 
 
 class Container:
-    """What the core knows of one container. Everything is a plain value; nothing is changed after construction.
+    """What the core knows of one container. Everything is a plain value; nothing is changed after construction. `mounts` are
+    looked at only where the container is wanted, or asks.
 
     `root_path` is the root file system as the spec names it: absolute, or relative to the bundle; "" where it names none.
     `own_cgroup` is false where the runtime was told to make none (podman --cgroups=disabled): a private cgroup namespace then
@@ -96,7 +97,7 @@ class Container:
         self.pod_uid = pod_uid
         self.args = tuple(args)
         self.env = tuple(env)
-        self.mounts = tuple(mounts)
+        self.mounts = mounts
         self.namespaces = namespaces or {}
         self.own_cgroup = own_cgroup
         self.uid = uid

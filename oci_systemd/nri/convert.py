@@ -5,7 +5,9 @@ Law: what NRI cannot carry is reported, never dropped in silence. A kind of edit
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, overload
 
 from oci_systemd.core import annotations as a
 from oci_systemd.core import edits as e
@@ -16,7 +18,7 @@ from oci_systemd.core.signals import ADJUSTED, STOP_SIGNAL, number
 from oci_systemd.nri.messages import MESSAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Never
 
     from oci_systemd.core.adjust import Adjustment
@@ -40,7 +42,7 @@ def container(request: Message, *, selinux: bool) -> Container:
     Its mounts stand as the runtime will sort them. `selinux`: whether the host labels its containers.
     """
     pod, given = request.pod, request.container
-    linux, mounts = given.linux, ordered(given.mounts)
+    linux = given.linux
     namespaces = {each.type: each.path for each in linux.namespaces}
     return Container(
         id=given.id,
@@ -48,7 +50,7 @@ def container(request: Message, *, selinux: bool) -> Container:
         pod_uid=pod.uid,
         args=given.args,
         env=given.env,
-        mounts=[_mount(each) for each in mounts],
+        mounts=Mounts(given.mounts),
         annotations=_annotations(pod, given.annotations),
         namespaces=namespaces,
         uid=given.user.uid,
@@ -60,6 +62,30 @@ def container(request: Message, *, selinux: bool) -> Container:
     )
 
 
+class Mounts(Sequence[Mount]):
+    """The mounts of a request as the runtime will sort them; sorted and read once somebody looks, which few containers need."""
+
+    def __init__(self, given: Iterable[Message]) -> None:
+        self._given = given
+
+    @cached_property
+    def _values(self) -> list[Mount]:
+        return [Mount(each.destination, each.type, each.source, each.options) for each in ordered(self._given)]
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @overload
+    def __getitem__(self, index: int) -> Mount: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Mount]: ...
+    def __getitem__(self, index: int | slice) -> Mount | list[Mount]:
+        return self._values[index]
+
+    def __iter__(self) -> Iterator[Mount]:
+        return iter(self._values)
+
+
 def ordered(mounts: Iterable[Message]) -> list[Message]:
     """Mounts as the runtime sorts them once one is adjusted: by depth, then by name (nri, generate.go, orderedMounts)."""
     return sorted(mounts, key=lambda each: (_parts(each.destination), each.destination))
@@ -67,10 +93,6 @@ def ordered(mounts: Iterable[Message]) -> list[Message]:
 
 def _parts(destination: str) -> int:
     return clean(destination).count("/") - (not destination.startswith("/"))
-
-
-def _mount(given: Message) -> Mount:
-    return Mount(given.destination, given.type, given.source, given.options)
 
 
 def _annotations(pod: Message, own: Mapping[str, str]) -> dict[str, str]:
@@ -88,9 +110,13 @@ class Draft:
 
     def __init__(self, given: Message) -> None:
         self.given = given
-        self.mounts = ordered(given.mounts)
         self.message = MESSAGES["ContainerAdjustment"]()
         self.reports: list[str] = []
+
+    @cached_property
+    def mounts(self) -> list[Message]:
+        """The container's, as its edits count them."""
+        return ordered(self.given.mounts)
 
     def add_mount(self, destination: str, type: str, source: str, options: Iterable[str]) -> None:
         self.message.mounts.add(destination=destination, type=type, source=source, options=options)

@@ -155,18 +155,21 @@ class Plugin:
     def _adjusted(self, request: Message, given: Container, begin: float) -> Message:
         """The ContainerAdjustment, None where there is nothing to adjust. A Problem where the container must not start."""
         adjustment = adjust(given, self.node.settings, self.node.host)
-        try:
-            draft = encode(request.container, given, adjustment)
-        except Beyond as beyond:
-            if adjustment.verdict.asked or not adjustment.verdict.wanted:
-                raise
-            self._say("warning", "left alone", f"{adjustment.verdict.reason}, but {beyond}", given)
-            return None
-        adjustment.warnings += draft.reports
-        self.counts.adjusted += bool(adjustment.edits)
+        message = None
+        if adjustment.edits:
+            try:
+                draft = encode(request.container, given, adjustment)
+            except Beyond as beyond:
+                if adjustment.verdict.asked or not adjustment.verdict.wanted:
+                    raise
+                self._say("warning", "left alone", f"{adjustment.verdict.reason}, but {beyond}", given)
+                return None
+            adjustment.warnings += draft.reports
+            self.counts.adjusted += 1
+            message = draft.message
         milliseconds = (time.perf_counter() - begin) * 1000
         self._later.append(lambda: self._log(of_adjustment(given, adjustment, milliseconds)))
-        return draft.message if adjustment.edits else None
+        return message
 
     # What ran before
 

@@ -6,9 +6,11 @@ no NRI costs nothing but another try; SIGTERM ends it all at the next moment tha
 
 from __future__ import annotations
 
+import gc
 import select
 import signal
 import socket
+import struct
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,11 +33,12 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5  # seconds between two tries
 TO_REGISTER = 10.0  # seconds: a runtime takes plugins one after the other, and waits 5 for each (nri, adaptation.go)
-TO_SEND = 5.0  # seconds: a runtime that takes nothing for so long has given the plugin up
+TO_SEND = 5  # seconds: a runtime that takes nothing for so long has given the plugin up
 FRESH = 5.0  # seconds that what is known of the node may be old
 CHUNK = 1 << 16
 REST = 0.02  # seconds: the runtime goes on with what it was answered, before we do with what can wait
 MOST_WAITING = 100  # pieces of work that wait for a pause
+NOBODY = -1
 REGISTER = 1  # the stream of the plugin's own first call
 RUNTIME_SERVICE = "nri.pkg.api.v1alpha1.Runtime"
 
@@ -88,6 +91,9 @@ class Server:
         self._look = look
         self._looked = 0.0
         self._trouble = "the runtime was not reached yet"  # the last one, which is told once
+        self._poll = select.poll()
+        for each in (signals.socket, *([health.socket] if health else [])):
+            self._poll.register(each, select.POLLIN)
 
     def run(self, path: str) -> None:
         """Serve the runtime at the socket `path`, whenever it is there. Rejected where it does not take the plugin."""
@@ -115,12 +121,23 @@ class Server:
     def serve(self, peer: socket.socket) -> None:
         """Serve one connection to its end. An OSError or a ProtocolError where it is of no more use."""
         self._refresh(now=True)
+        gc.freeze()
+        gc.disable()  # it would come between a call and its answer; `_refresh` does it
+        peer.settimeout(None)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", TO_SEND, 0))
+        self._poll.register(peer, select.POLLIN)
+        try:
+            self._converse(peer)
+        finally:
+            self._poll.unregister(peer)
+
+    def _converse(self, peer: socket.socket) -> None:
         frames = Frames()
-        peer.settimeout(TO_SEND)
+        descriptor = peer.fileno()
         peer.sendall(self._registration())
         began = heard = time.monotonic()
         while not self.signals.stopping:
-            if not self._ready(max(0.0, heard + REST - time.monotonic()) if self.plugin.waiting else FRESH, peer):
+            if not self._ready(max(0.0, heard + REST - time.monotonic()) if self.plugin.waiting else FRESH, descriptor):
                 self.plugin.do_later()
                 self._refresh()
                 if not self.plugin.runtime and time.monotonic() > began + TO_REGISTER:
@@ -157,23 +174,23 @@ class Server:
         request = MESSAGES["Request"](service=RUNTIME_SERVICE, method="RegisterPlugin", payload=payload)
         return encoded(Message(RUNTIME, REGISTER, REQUEST, request.SerializeToString()))
 
-    def _ready(self, seconds: float, peer: socket.socket | None = None) -> bool:
-        """Whether `peer` says something within `seconds`. A signal ends the waiting, and who asks for our state is answered."""
-        poll = select.poll()
-        watched = [self.signals.socket, *([peer] if peer else []), *([self.health.socket] if self.health else [])]
-        for each in watched:
-            poll.register(each, select.POLLIN)
-        ready = {descriptor for descriptor, _ in poll.poll(seconds * 1000)}
-        if self.health and self.health.socket.fileno() in ready:
-            self.health.answer(self.state)
-        if self.signals.clear():
-            self._refresh(now=True)
-        return peer is not None and peer.fileno() in ready
+    def _ready(self, seconds: float, peer: int = NOBODY) -> bool:
+        """Whether the descriptor `peer` has something to read within `seconds`. A signal ends the waiting, and who asks for our
+        state is answered."""
+        for descriptor, _ in self._poll.poll(seconds * 1000):
+            if descriptor == peer:
+                return True
+            if self.health and descriptor == self.health.socket.fileno():
+                self.health.answer(self.state)
+            elif self.signals.clear():
+                self._refresh(now=True)
+        return False
 
     def _refresh(self, *, now: bool = False) -> None:
         """Look at the node again, where the last look was some time ago."""
         if now or time.monotonic() - self._looked > FRESH:
             before, self.plugin.node = self.plugin.node, self._look()
+            gc.collect()
             self._looked = time.monotonic()
             problem = self.plugin.node.settings.problem
             if problem and str(problem) != str(before.settings.problem):

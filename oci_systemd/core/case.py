@@ -9,9 +9,7 @@ from oci_systemd.core.paths import (
     USUAL_LINKS,
     clean,
     follow,
-    is_at_or_below,
     is_covered,
-    leads,
     lineage,
     places,
     visible,
@@ -31,15 +29,47 @@ if TYPE_CHECKING:
 TWIN = "/var/run/lock"
 
 
+class View:
+    """Where paths lead by one set of links, past the mounts at `destinations`, a list that grows by `Case.add_mount` alone."""
+
+    __slots__ = ("_destinations", "_places", "_prefixes", "links")
+
+    def __init__(self, destinations: list[str], links: Mapping[str, str]) -> None:
+        self.links = links
+        self._destinations = destinations
+        self._prefixes = tuple(link + "/" for link in links)
+        self._places: list[str] | None = None
+
+    def _leads(self, path: str) -> bool:
+        """Whether a link may stand on the way to `path`, which is cleaned."""
+        return (path + "/").startswith(self._prefixes)
+
+    def added(self, destination: str) -> None:
+        """A mount was added. Where no link led anywhere and none does now, every other place stays what it was."""
+        if self._places is not self._destinations or self._leads(destination):
+            self._places = None
+
+    def places(self) -> list[str]:
+        """The place of each mount: the destinations themselves, where no link leads anywhere."""
+        if self._places is None:
+            found = places(self._destinations, self.links)
+            self._places = self._destinations if found == self._destinations else found
+        return self._places
+
+    def place(self, path: str) -> str:
+        """Where `path` leads."""
+        return follow(path, self.links, self.places()) if self._leads(path) else clean(path)
+
+
 class Case:
     """`mounts` starts as the container's own and grows with each mount that a rule adds; all else stays as it is.
 
-    Two sets of links, the same one where the root file system is visible. Where it is not: `placing` holds the usual
-    links, so that nothing is hidden should they be there; `presence` holds none, so that nothing is left out should they not.
+    Two views, the same one where the root file system is visible. Where it is not: `placing` has the usual links, so that
+    nothing is hidden should they be there; `presence` has none, so that nothing is left out should they not.
     """
 
     __slots__ = (
-        "_known", "_paths", "annotations", "container", "destinations", "host", "mounts", "placing", "presence", "settings",
+        "_paths", "annotations", "container", "destinations", "host", "mounts", "placing", "presence", "settings",
         "wanted",
     )  # fmt: skip
 
@@ -51,33 +81,18 @@ class Case:
         self.settings = settings
         self.host = host
         self.wanted = wanted
-        self._known: dict[int, list[str]] = {}
         self._paths: list[str] | None = None
         self.mounts: list[Mount] = list(container.mounts)
         self.destinations = [mount.destination for mount in self.mounts]
-        self.presence: Mapping[str, str] = host.root.links if host.root else {}
-        self.placing: Mapping[str, str] = host.root.links if host.root else USUAL_LINKS
+        self.presence = View(self.destinations, host.root.links if host.root else {})
+        self.placing = self.presence if host.root else View(self.destinations, USUAL_LINKS)
 
     def add_mount(self, index: int, mount: Mount) -> None:
-        """Have `mount` stand at `index`. Where no link led anywhere and none does now, every other place stays what it was."""
+        """Have `mount` stand at `index`."""
         self.mounts.insert(index, mount)
         self.destinations.insert(index, mount.destination)
-        for links in (self.presence, self.placing):
-            if self._known.get(id(links)) is not self.destinations or leads(mount.destination, links):
-                self._known.pop(id(links), None)
-
-    def _places(self, links: Mapping[str, str]) -> list[str]:
-        """The place of each mount: the destinations themselves, where no link leads anywhere."""
-        found = self._known.get(id(links))
-        if found is None:
-            found = places(self.destinations, links)
-            found = self._known[id(links)] = self.destinations if found == self.destinations else found
-        return found
-
-    def _followed(self, path: str, links: Mapping[str, str]) -> tuple[str, list[str]]:
-        """Where `path` leads through these links, and the place of each mount."""
-        found = self._places(links)
-        return (follow(path, links, found) if leads(path, links) else clean(path)), found
+        for view in (self.presence, self.placing):
+            view.added(mount.destination)
 
     def mounted_at(self, path: str) -> int | None:
         """The index of the visible mount at `path`, None if there is none. The twin counts wherever it follows its mount."""
@@ -85,7 +100,7 @@ class Case:
         if twin is not None:
             later = self.destinations[twin:]
             return twin + later.index(path) if path in later else None
-        target, found = self._followed(path, self.presence)
+        target, found = self.presence.place(path), self.presence.places()
         if target not in found:
             return None
         last = len(found) - 1 - found[::-1].index(target)
@@ -99,11 +114,11 @@ class Case:
 
     def covers(self, path: str) -> bool:
         """Whether a mount hides what the image has at `path`."""
-        return is_covered(*self._followed(path, self.presence))
+        return is_covered(self.presence.place(path), self.presence.places())
 
     def place_of(self, path: str) -> str:
         """Where `path` leads, as far as it can be known."""
-        return self._followed(path, self.placing)[0]
+        return self.placing.place(path)
 
     def position_for(self, path: str) -> int:
         """Where a mount at `path` belongs: after the last one at any of its parents, else before the first one that it would
@@ -111,18 +126,10 @@ class Case:
         twin = self._place_of_twin(path)
         if twin is not None:
             return twin
-        likely, certain = self._followed(path, self.placing), self._followed(path, self.presence)
-        after, before = self._room(*likely)
-        same = likely[0] == certain[0] and likely[1] is certain[1]
-        return after or before if same else min(after or before, self._room(*certain)[1])
-
-    @staticmethod
-    def _room(target: str, found: list[str]) -> tuple[int, int]:
-        """Among mounts at these places: after which index one at `target` is seen, and up to which it hides none that is seen."""
-        above = lineage(target) - {target}
-        after = max((index + 1 for index, place in enumerate(found) if place in above), default=0)
-        hidden = (index for index in range(after, len(found)) if is_at_or_below(found[index], target))
-        return after, next(hidden, len(found))
+        after, before = _room(self.placing.place(path), self.placing.places())
+        if self.placing is self.presence:
+            return after or before
+        return min(after or before, _room(self.presence.place(path), self.presence.places())[1])
 
     def tmpfs_paths(self) -> list[str]:
         """The paths that are to have a tmpfs, the annotation's, else the setting's: cleaned, each once, and what lies above
@@ -148,3 +155,14 @@ class Case:
         """Every value that the environment gives `name`, in order."""
         prefix = name + "="
         return [entry[len(prefix) :] for entry in self.container.env if entry.startswith(prefix)]
+
+
+def _room(target: str, found: list[str]) -> tuple[int, int]:
+    """Among mounts at these places: after which index one at `target` is seen, and up to which it hides none that is seen."""
+    above = lineage(target) - {target}
+    after = max((index + 1 for index, place in enumerate(found) if place in above), default=0)
+    below = target if target == "/" else target + "/"
+    for index in range(after, len(found)):
+        if found[index] == target or found[index].startswith(below):
+            return after, index
+    return after, len(found)

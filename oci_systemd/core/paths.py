@@ -98,11 +98,6 @@ def places(destinations: Sequence[str], links: Mapping[str, str]) -> list[str]:
     return found
 
 
-def leads(path: str, links: Mapping[str, str]) -> bool:
-    """Whether a link may stand on the way to `path`, which is cleaned."""
-    return any((path + "/").startswith(link + "/") for link in links)
-
-
 def visible(index: int, found: Sequence[str]) -> bool:
     """Whether the mount at `index` of these places is hidden by no later one at or above it."""
     return lineage(found[index]).isdisjoint(found[index + 1 :])

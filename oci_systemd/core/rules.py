@@ -188,7 +188,7 @@ def _machine_id_kept(case: Case) -> Iterator[Finding]:
     if etc == CONTENT:
         yield Warn("the image has its own /etc/machine-id, which stays: every container of it is the same machine")
     elif (
-        _file(case, DBUS_MACHINE_ID) == CONTENT and DBUS_MACHINE_ID not in case.presence
+        _file(case, DBUS_MACHINE_ID) == CONTENT and DBUS_MACHINE_ID not in case.presence.links
     ):  # a link there does not count
         yield Warn("the image has its own /var/lib/dbus/machine-id, which systemd takes before container_uuid")
     if case.container.readonly_root and etc != CONTENT and not case.covers(ETC_MACHINE_ID):

@@ -16,6 +16,7 @@ GREP  = $(shell command -v grep || :)
 BIN   = $(PREFIX)/bin
 LIB   = $(PREFIX)/lib/oci-systemd
 SHARE = $(PREFIX)/share/oci-systemd
+UNITS = $(PREFIX)/lib/systemd/system
 TO    = $(DESTDIR)
 NEW   = $(TO)$(LIB).new
 OLD   = $(TO)$(LIB).old
@@ -59,9 +60,9 @@ install: python
 	@case '$(PY)$(LIB)$(RUNTIME)$(GREP)' in *[!-+./0-9:=@A-Z_a-z]*) \
 	    echo "PREFIX, PYTHON and RUNTIME stand in a script: letters, digits and -+./:=@_ only" >&2; exit 1 ;; esac
 	rm -rf '$(NEW)' '$(TO)$(SHARE)'
-	@made=$$(cat '$(TO)$(LIB)/made' 2>/dev/null; for each in '$(BIN)' '$(PREFIX)/lib' '$(PREFIX)/share'; do \
+	@made=$$(cat '$(TO)$(LIB)/made' 2>/dev/null; for each in '$(BIN)' '$(UNITS)' '$(PREFIX)/share'; do \
 	    while [ ! -d "$(TO)$$each" ] && [ "$$each" != / ]; do echo "$$each"; each=$$(dirname "$$each"); done; done); \
-	install -d '$(TO)$(BIN)' '$(NEW)' '$(TO)$(SHARE)/hooks.d'; echo "$$made" >'$(NEW)/made'
+	install -d '$(TO)$(BIN)' '$(TO)$(UNITS)' '$(NEW)' '$(TO)$(SHARE)/hooks.d'; echo "$$made" >'$(NEW)/made'
 	cp -R oci_systemd '$(NEW)/'
 	find '$(NEW)' -name __pycache__ -prune -exec rm -rf {} +
 ifneq ($(DEPENDENCIES),no)
@@ -74,6 +75,8 @@ endif
 	$(PY) packaging/launcher/freeze.py '$(NEW)'
 	for each in $(wildcard hooks.d/*.json*); do $(WRITE) $$each >'$(TO)$(SHARE)/hooks.d'/$$(basename $$each .in) || exit; done
 	install -m 644 packaging/config.toml '$(TO)$(SHARE)/'
+	$(WRITE) packaging/systemd/oci-systemd-nri.service.in >'$(TO)$(UNITS)/oci-systemd-nri.service'
+	chmod 644 '$(TO)$(UNITS)/oci-systemd-nri.service'
 	chmod -R u=rwX,go=rX '$(NEW)' '$(TO)$(SHARE)'
 	rm -rf '$(OLD)'; [ ! -e '$(TO)$(LIB)' ] || mv '$(TO)$(LIB)' '$(OLD)'; mv '$(NEW)' '$(TO)$(LIB)'; rm -rf '$(OLD)'
 	for each in oci-systemd-runtime oci-systemd; do \
@@ -86,7 +89,7 @@ uninstall:
 	@for each in '$(TO)'/etc/oci-systemd/engines/*.json; do [ ! -e "$$each" ] || { each=$${each##*/}; \
 	    echo "$${each%.json} still calls the wrapper: oci-systemd uninstall $${each%.json} first" >&2; exit 1; }; done
 	@made=$$(sort -ru '$(TO)$(LIB)/made' 2>/dev/null); set -x; rm -rf '$(TO)$(LIB)' '$(TO)$(SHARE)'; \
-	rm -f '$(TO)$(BIN)/oci-systemd-runtime' '$(TO)$(BIN)/oci-systemd'; set +x; \
+	rm -f '$(TO)$(BIN)/oci-systemd-runtime' '$(TO)$(BIN)/oci-systemd' '$(TO)$(UNITS)/oci-systemd-nri.service'; set +x; \
 	for each in $$made; do rmdir "$(TO)$$each" 2>/dev/null || :; done
 
 clean:

@@ -67,6 +67,14 @@ def test_hook_and_settings_are_in_a_directory_of_our_own(staged: Path) -> None:
     assert '"/usr/bin/oci-systemd"' in (staged / "usr/share/oci-systemd/hooks.d/oci-systemd.json").read_text()
 
 
+def test_the_unit_names_the_command_and_is_not_enabled(staged: Path) -> None:
+    assert tree(staged / "usr/lib/systemd") == ["system", "system/oci-systemd-nri.service"]
+    assert (
+        "ExecStart=/usr/bin/oci-systemd nri\n"
+        in (staged / "usr/lib/systemd/system/oci-systemd-nri.service").read_text()
+    )
+
+
 def test_uninstall_leaves_nothing_and_touches_nothing_else(tmp_path: Path) -> None:
     other = tmp_path / "usr/bin/other"
     other.parent.mkdir(parents=True)

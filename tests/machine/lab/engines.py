@@ -12,7 +12,7 @@ USER = "lab"
 LAUNCHER = "/usr/bin/oci-systemd-runtime"
 HOOKS = "/usr/share/oci-systemd/hooks.d"
 
-# What a node's owner has there: the systemd driver, and crun as another handler.
+# What a node's owner has there: the systemd driver, crun as another handler, and NRI.
 CONTAINERD = """version = 2
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "docker.io/local/pause:1"
@@ -25,6 +25,8 @@ CONTAINERD = """version = 2
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.crun.options]
       BinaryName = "/usr/bin/crun"
       SystemdCgroup = true
+[plugins."io.containerd.nri.v1.nri"]
+  disable = false
 """
 DOCKER = {"runtimes": {"crun": {"path": "/usr/bin/crun"}}}
 

@@ -5,15 +5,7 @@ from __future__ import annotations
 from oci_systemd.core.annotations import TMPFS, split_paths
 from oci_systemd.core.container import POD_UID
 from oci_systemd.core.machine_id import parse
-from oci_systemd.core.paths import (
-    USUAL_LINKS,
-    clean,
-    follow,
-    is_covered,
-    lineage,
-    places,
-    visible,
-)
+from oci_systemd.core.paths import USUAL_LINKS, clean, follow, is_covered, lineage, places, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

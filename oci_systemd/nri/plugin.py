@@ -17,6 +17,7 @@ from oci_systemd.core import annotations as a
 from oci_systemd.core.adjust import adjust
 from oci_systemd.core.annotations import Annotations
 from oci_systemd.core.container import Container
+from oci_systemd.core.detect import asks_for_cgroup
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.signals import ADJUSTED
 from oci_systemd.host.log import Entry, of_adjustment
@@ -225,4 +226,4 @@ def _asks(request: Message) -> bool:
     """Whether a container asks by an annotation, as plainly as can be seen where all else has failed."""
     given = Container(name=request.container.name, annotations={**request.pod.annotations})
     asked = Annotations(given)
-    return asked.get(a.WANTED) == "true" or asked.get(a.CGROUP) == "rw"
+    return asked.get(a.WANTED) == "true" or asks_for_cgroup(asked)

@@ -18,7 +18,7 @@ from tests.cri.kubelet import Kubelet
 from tests.cri.pod import Mount, Pod
 from tests.e2e.conftest import BY_NRI
 from tests.e2e.lab.container import until
-from tests.e2e.lab.containerd import CRUN_HANDLER, HANDLER, Containerd
+from tests.e2e.lab.containerd import CRUN_HANDLER, HANDLER, PLAIN, PLUGIN_LOG, Containerd
 from tests.e2e.lab.images import ENTRYPOINT, WAIT, name
 from tests.e2e.lab.pods import INIT, Case, Guest, begin, sandbox
 from tests.nri.calls import Asked
@@ -150,7 +150,7 @@ def described(engine: Containerd) -> Iterator[tuple[dict[str, Any], dict[str, An
 def described_for(engine: Containerd, title: str) -> Any:
     case = PARITY[title]
     # Without the plugin the case's own handler would be ours.
-    handler = {HANDLER: "runc", CRUN_HANDLER: "crun"}[case.pod.get("handler", HANDLER)]
+    handler = PLAIN[case.pod.get("handler", HANDLER)]
     with sandbox(engine, title, replace(case, pod={**case.pod, "handler": handler})) as pod:
         mounts = [*case.volumes(engine.kubelet, pod.pod), *engine.kubelet.own_mounts(pod.pod, case.container.name)]
         id = engine.cri.create(pod.id, pod.pod, replace(case.container, mounts=mounts))
@@ -264,8 +264,7 @@ def test_it_is_back_when_the_engine_is(engine: Containerd) -> None:
     with before.where:
         for _ in range(3):
             engine.restart()
-            connected = until(lambda: engine.plugin_state().stdout, lambda said: said.startswith("connected"), LIMIT)
-            assert connected.startswith("connected"), engine.plugin_log()
+            engine.wait_connected()
             guest = begin(engine, "after", Case())
             with guest.where:
                 assert ADJUSTED in guest.given["annotations"]
@@ -275,7 +274,7 @@ def test_it_is_back_when_the_engine_is(engine: Containerd) -> None:
 
 def test_who_does_not_ask_never_notices_that_it_is_killed(engine: Containerd) -> None:
     def kill() -> None:
-        engine.node.run("sh", "-c", "kill -KILL $(cat /var/log/oci-systemd-nri.log.pid)")
+        engine.node.run("sh", "-c", f"kill -KILL $(cat {PLUGIN_LOG}.pid)")
         time.sleep(0.3)
 
     with ThreadPoolExecutor(4) as pool:
@@ -315,9 +314,7 @@ def test_what_it_adds_to_a_creation(engine: Containerd, capsys: pytest.CaptureFi
                 found[plugged].append(time.monotonic() - begun)
                 engine.cri.remove(made)
         engine.start_plugin()
-    memory = engine.node.run(
-        "sh", "-c", "grep VmRSS /proc/$(cat /var/log/oci-systemd-nri.log.pid)/status"
-    ).stdout.split()[1]
+    memory = engine.node.run("sh", "-c", f"grep VmRSS /proc/$(cat {PLUGIN_LOG}.pid)/status").stdout.split()[1]
     with capsys.disabled():
         for plugged, seconds in found.items():
             cuts = statistics.quantiles(seconds, n=100)

@@ -29,6 +29,7 @@ from tests.nri.runtime import (
     Runtime,
     Version,
 )
+from tests.ports import free_port
 
 # This machine's cgroups do not matter here.
 SETTINGS = "[cgroup]\nrequire_nsdelegate = false\n"
@@ -382,12 +383,6 @@ def test_a_second_one_is_told_that_its_place_is_taken(place: Place) -> None:
     second = place.program()
     second.wait_said("--check will not find this plugin")
     assert second.end() == 0
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 def test_metrics_count_what_was_done(place: Place) -> None:

@@ -10,9 +10,9 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from tests.e2e.lab.closing import Closing
 from tests.e2e.lab.node import Node
 from tests.e2e.lab.rootfs import RootFS
 from tests.e2e.lab.terminal import Terminal
@@ -25,7 +25,7 @@ CAPABILITIES = """CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID S
 UNITS = Path(__file__).with_name("units")
 
 
-class Container:
+class Container(Closing):
     """The wrapper is called by `call`; what is asked of the container meanwhile goes to the same wrapper."""
 
     def __init__(self, node: Node, image: RootFS, *, terminal: bool = False) -> None:
@@ -39,14 +39,6 @@ class Container:
         self.write(self._spec(terminal=terminal))
         if terminal:
             self.terminal = Terminal(self.files("terminal"))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # What it is made of
 
@@ -189,9 +181,9 @@ def quiet() -> None:
     os.sync()
 
 
-def until(ask: Callable[[], str], enough: Callable[[str], bool], limit: float) -> str:
-    """Ask until the answer is enough or LIMIT seconds are over; the last answer."""
+def until(ask: Callable[[], str], enough: Callable[[str], bool], limit: float, pause: float = 0.02) -> str:
+    """Ask until the answer is enough or LIMIT seconds are over, with PAUSE seconds between; the last answer."""
     end = time.monotonic() + limit
     while not enough(answer := ask()) and time.monotonic() < end:
-        time.sleep(0.02)
+        time.sleep(pause)
     return answer

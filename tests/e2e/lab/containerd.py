@@ -4,7 +4,6 @@ Law: its configuration is what its package put there, or a site did, and what `o
 """
 
 import json
-import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -100,16 +99,17 @@ class Containerd:
         """Ours, as a unit would start it, and connected."""
         self.node.start("oci-systemd", "nri", *options, log=PLUGIN_LOG)
         self.has_plugin = True
-        assert until(lambda: self.plugin_state().stdout, lambda said: said.startswith("connected"), 20), (
-            self.plugin_log()
-        )
+        self.wait_connected()
+
+    def wait_connected(self) -> None:
+        """Wait for the plugin to be connected."""
+        check = ("oci-systemd", "nri", "--check")
+        state = until(lambda: self.node.run(*check, check=False).stdout, lambda said: said.startswith("connected"), 20)
+        assert state.startswith("connected"), self.plugin_log()
 
     def stop_plugin(self) -> None:
         self.node.stop(PLUGIN_LOG)
         self.has_plugin = False
-
-    def plugin_state(self) -> subprocess.CompletedProcess[str]:
-        return self.node.run("oci-systemd", "nri", "--check", check=False)
 
     def plugin_log(self) -> str:
         return self.node.path(PLUGIN_LOG).read_text(errors="replace")

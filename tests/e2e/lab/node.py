@@ -10,9 +10,9 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
+from tests.e2e.lab.closing import Closing
 from tests.e2e.lab.rootfs import CACHE, LabError, RootFS
 
 SOURCE = Path(__file__).parents[3]
@@ -23,7 +23,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENTER = 'echo $$ >"$0" && exec "$@"'
 
 
-class Node:
+class Node(Closing):
     """Commands run in it by `run`; its files are seen from outside by `path`; its containers are below its /sys/fs/cgroup."""
 
     def __init__(self, rootfs: RootFS) -> None:
@@ -48,14 +48,6 @@ class Node:
                 f"no node from '{self.rootfs.path}': mount, PID and cgroup namespaces are refused here, or it has no cgroup v2"
             )
         return pid
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         self._process.communicate("")

@@ -6,14 +6,14 @@ Law: a pod that is closed leaves no container, no bundle and no cgroup; what it 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import grpc
 
 from tests.cri.client import EXITED, RUNNING, Result
 from tests.cri.kubelet import ENVIRONMENT, Kubelet
 from tests.cri.pod import Container, Mount, Pod
+from tests.e2e.lab.closing import Closing
 from tests.e2e.lab.container import quiet, until
 from tests.e2e.lab.containerd import BUNDLES, HANDLER, Containerd
 from tests.e2e.lab.images import name
@@ -34,7 +34,7 @@ class Case:
     volumes: Callable[[Kubelet, Pod], list[Mount]] = nothing
 
 
-class LivePod:
+class LivePod(Closing):
     """A pod's sandbox, and the containers that were started in it."""
 
     def __init__(self, engine: Containerd, pod: Pod) -> None:
@@ -42,14 +42,6 @@ class LivePod:
         self.pod = replace(pod, cgroup_parent=f"/kubepods/burstable/pod{pod.uid}")
         self.id = engine.cri.run_pod(self.pod)
         self.ids = [self.id]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def run(self, container: Container, volumes: Sequence[Mount] = ()) -> "Guest":
         """Create and start a container, with what the kubelet gives every one."""

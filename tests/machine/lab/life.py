@@ -1,10 +1,11 @@
 """One life of a systemd container under an engine: booted, looked at, told to stop; many tests each read one thing of it."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
+from tests.e2e.lab import container
 from tests.machine.lab.machine import Machine
 
 GRACE = 60  # an emulated processor is slow; an engine that has to kill waits for all of it
@@ -16,6 +17,8 @@ BOOT = """for each in $(seq 100); do
     sleep 1
 done
 echo "$said" """
+# What is asked over ssh is asked less often.
+until = partial(container.until, pause=0.5)
 LOOK = """systemctl --failed --no-legend --plain
 echo //; cat /etc/machine-id
 echo //; tr '\\0' '\\n' </proc/1/environ"""
@@ -71,14 +74,6 @@ def said(guest: Guest) -> list[str]:
     """The three parts of what the container says; of one that died, as many as there are."""
     parts = guest.ask("sh", "-c", LOOK).split("//", 2)
     return [each.strip() for each in (*parts, "", "")][:3]
-
-
-def until(ask: Callable[[], str], enough: Callable[[str], bool], limit: float) -> str:
-    """Ask until the answer is enough or LIMIT seconds are over; the last answer."""
-    end = time.monotonic() + limit
-    while not enough(answer := ask()) and time.monotonic() < end:
-        time.sleep(0.5)
-    return answer
 
 
 def assert_whole(life: Life) -> None:

@@ -6,18 +6,17 @@ with the process that started it.
 
 import base64
 import shlex
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from tests.e2e.lab.closing import Closing
 from tests.e2e.lab.node import SOURCE, install_dependencies
 from tests.e2e.lab.rootfs import LabError
 from tests.machine.lab.disks import MACHINE, disks
+from tests.ports import free_port
 
 SCRIPT = Path(__file__).with_name("machine.sh")
 MEMORY = 4096
@@ -33,7 +32,7 @@ SSH = """-F none -o LogLevel=ERROR -o BatchMode=yes -o StrictHostKeyChecking=no 
     -o ConnectTimeout=10 -o ControlMaster=auto -o ControlPersist=yes""".split()
 
 
-class Machine:
+class Machine(Closing):
     """Commands run in it by `run`; files come into it by `send`."""
 
     def __init__(self) -> None:
@@ -73,14 +72,6 @@ class Machine:
             if time.monotonic() > end:
                 raise LabError(f"no machine after {TO_BOOT} s; it said:\n{self.console}")
             time.sleep(0.5)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         self._process.communicate("")
@@ -147,9 +138,3 @@ class Machine:
             install_dependencies(Path(wheels), version)
             Path(wheels).chmod(0o755)  # as the directory there is: not only root calls what is in it
             self.send(Path(wheels), "/usr/lib/oci-systemd")
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])

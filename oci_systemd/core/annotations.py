@@ -103,6 +103,12 @@ class Annotations:
     def __init__(self, container: Container) -> None:
         self.values: dict[str, str] = {}
         self.mistakes: dict[str, str] = {}
+        self.unknown: tuple[str, ...] = ()
+        ours = [name for name in container.annotations if name.startswith(WANTED)]
+        if ours:  # as few containers have
+            self._read(container, ours)
+
+    def _read(self, container: Container, ours: list[str]) -> None:
         for key, check in KEYS.items():
             name = key_for(container, key)
             value = container.annotations.get(name)
@@ -115,8 +121,7 @@ class Annotations:
                 self.values[key] = value
         known = {*KEYS, ADJUSTED}
         prefix = (WANTED + ".", WANTED + "/")
-        names = (name for name in container.annotations if name.startswith(prefix))
-        self.unknown = tuple(name for name in names if name.split("/", 1)[0] not in known)
+        self.unknown = tuple(name for name in ours if name.startswith(prefix) and name.split("/", 1)[0] not in known)
 
     def get(self, key: str) -> str:
         return self.values.get(key, "")

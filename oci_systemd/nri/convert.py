@@ -67,32 +67,35 @@ class Mounts(Sequence[Mount]):
 
     def __init__(self, given: Iterable[Message]) -> None:
         self._given = given
+        self._values: list[Mount] | None = None
 
-    @cached_property
-    def _values(self) -> list[Mount]:
-        return [Mount(each.destination, each.type, each.source, each.options) for each in ordered(self._given)]
+    def _read(self) -> list[Mount]:
+        if self._values is None:
+            self._values = [Mount(each.destination, each.type, each.source, each.options) for each in ordered(self._given)]
+        return self._values
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._read())
 
     @overload
     def __getitem__(self, index: int) -> Mount: ...
     @overload
     def __getitem__(self, index: slice) -> list[Mount]: ...
     def __getitem__(self, index: int | slice) -> Mount | list[Mount]:
-        return self._values[index]
+        return self._read()[index]
 
     def __iter__(self) -> Iterator[Mount]:
-        return iter(self._values)
+        return iter(self._read())
 
 
 def ordered(mounts: Iterable[Message]) -> list[Message]:
     """Mounts as the runtime sorts them once one is adjusted: by depth, then by name (nri, generate.go, orderedMounts)."""
-    return sorted(mounts, key=lambda each: (_parts(each.destination), each.destination))
+    return sorted(mounts, key=_order)
 
 
-def _parts(destination: str) -> int:
-    return clean(destination).count("/") - (not destination.startswith("/"))
+def _order(mount: Message) -> tuple[int, str]:
+    destination: str = mount.destination
+    return clean(destination).count("/") - (not destination.startswith("/")), destination
 
 
 def _annotations(pod: Message, own: Mapping[str, str]) -> dict[str, str]:

@@ -71,7 +71,9 @@ class Mounts(Sequence[Mount]):
 
     def _read(self) -> list[Mount]:
         if self._values is None:
-            self._values = [Mount(each.destination, each.type, each.source, each.options) for each in ordered(self._given)]
+            self._values = [
+                Mount(each.destination, each.type, each.source, each.options) for each in ordered(self._given)
+            ]
         return self._values
 
     def __len__(self) -> int:

@@ -12,8 +12,13 @@ DEPENDENCIES = yes
 VENV    = .venv
 
 PY    = $(eval PY := $$(shell $(PYTHON) -c 'import os, sys; print(os.path.realpath(sys.executable))'))$(PY)
+# What runs PY's byte code here, where PY itself cannot be run yet: another of its version.
+COMPILER = $(PY)
+SH    = /bin/sh
 GREP  = $(shell command -v grep || :)
 BIN   = $(PREFIX)/bin
+# Where others find the programs, by the name that stays.
+CALLED = $(BIN)
 LIB   = $(PREFIX)/lib/oci-systemd
 SHARE = $(PREFIX)/share/oci-systemd
 UNITS = $(PREFIX)/lib/systemd/system
@@ -21,7 +26,7 @@ TO    = $(DESTDIR)
 NEW   = $(TO)$(LIB).new
 OLD   = $(TO)$(LIB).old
 
-WRITE = sed -e 's|@PYTHON@|$(PY)|g' -e 's|@LIB@|$(LIB)|g' -e 's|@RUNTIME@|$(RUNTIME)|g' -e 's|@GREP@|$(GREP)|g' -e 's|@BIN@|$(BIN)|g'
+WRITE = sed -e '1s|^#!/bin/sh$$|#!$(SH)|' -e 's|@PYTHON@|$(PY)|g' -e 's|@LIB@|$(LIB)|g' -e 's|@RUNTIME@|$(RUNTIME)|g' -e 's|@GREP@|$(GREP)|g' -e 's|@BIN@|$(CALLED)|g'
 
 # program or file:package, what a machine may lack
 TOOLS_DEMO = unshare:util-linux mmdebstrap:mmdebstrap runc:runc
@@ -71,8 +76,8 @@ ifneq ($(DEPENDENCIES),no)
 	$(VENV)/bin/python -m pip --python '$(PY)' install -qq --no-compile --target '$(NEW)' -r '$(NEW)/requirements.txt'
 	rm -rf '$(NEW)/bin' '$(NEW)/requirements.txt'
 endif
-	$(PY) -m compileall -q --invalidation-mode unchecked-hash -s '$(NEW)' -p '$(LIB)' '$(NEW)'
-	$(PY) packaging/launcher/freeze.py '$(NEW)'
+	$(COMPILER) -m compileall -q --invalidation-mode unchecked-hash -s '$(NEW)' -p '$(LIB)' '$(NEW)'
+	$(COMPILER) packaging/launcher/freeze.py '$(NEW)'
 	for each in $(wildcard hooks.d/*.json*); do $(WRITE) $$each >'$(TO)$(SHARE)/hooks.d'/$$(basename $$each .in) || exit; done
 	install -m 644 packaging/config.toml '$(TO)$(SHARE)/'
 	$(WRITE) packaging/systemd/oci-systemd-nri.service.in >'$(TO)$(UNITS)/oci-systemd-nri.service'

@@ -26,7 +26,7 @@ TO    = $(DESTDIR)
 NEW   = $(TO)$(LIB).new
 OLD   = $(TO)$(LIB).old
 
-WRITE = sed -e '1s|^#!/bin/sh$$|#!$(SH)|' -e 's|@PYTHON@|$(PY)|g' -e 's|@LIB@|$(LIB)|g' -e 's|@RUNTIME@|$(RUNTIME)|g' -e 's|@GREP@|$(GREP)|g' -e 's|@BIN@|$(CALLED)|g'
+WRITE = sed -e '1s|/bin/sh|$(SH)|' -e 's|@PYTHON@|$(PY)|g' -e 's|@LIB@|$(LIB)|g' -e 's|@RUNTIME@|$(RUNTIME)|g' -e 's|@GREP@|$(GREP)|g' -e 's|@BIN@|$(CALLED)|g'
 
 # program or file:package, what a machine may lack
 TOOLS_DEMO = unshare:util-linux mmdebstrap:mmdebstrap runc:runc

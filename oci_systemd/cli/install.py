@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
 import sys
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import click
@@ -18,10 +21,10 @@ from oci_systemd.engines import record
 from oci_systemd.engines.engines import ENGINES, Engine, command_of
 from oci_systemd.engines.launcher import NAME, is_ours, programs_in, runtime_of, stub
 from oci_systemd.engines.place import PROGRAMS, Place, find
-from oci_systemd.engines.plan import Edit, Overlay, Plan
+from oci_systemd.engines.plan import Change, Edit, Overlay, Plan
 from oci_systemd.engines.state_roots import BUNDLES_OF_SHIMS
 from oci_systemd.engines.wanted import Wanted
-from oci_systemd.host import commands, in_use
+from oci_systemd.host import commands, in_use, kubernetes, versions
 from oci_systemd.host.tree import Tree
 
 if TYPE_CHECKING:
@@ -57,6 +60,7 @@ def engine_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--dry-run", is_flag=True, help="Change nothing; print each file's change as a diff."),
         click.option("--root", default="/", metavar="DIR", type=click.Path(), help="Another root file system."),
         click.option("--handler", default="systemd", show_default=True, metavar="NAME", help="The handler's name."),
+        click.option("--node", default="", metavar="NAME", help="In a pod: label this node of the cluster, too."),
         click.argument("engine", type=click.Choice([*ENGINES])),
     ):
         command = decorate(command)
@@ -78,14 +82,17 @@ def engine_options(command: Callable[..., None]) -> Callable[..., None]:
     "--launcher", default="", metavar="PATH", help="The installed oci-systemd-runtime, where it is not found."
 )
 def install(
-    engine: str, handler: str, root: str, dry_run: bool, restart: str, runtime: str, as_default: bool, hook: bool,
-    config: str, launcher: str,
+    engine: str, handler: str, root: str, dry_run: bool, restart: str, node: str, runtime: str, as_default: bool,
+    hook: bool, config: str, launcher: str,
 ) -> None:  # fmt: skip
     """Make the wrapper a runtime of an engine.
 
     That is a handler of containerd or CRI-O, which a RuntimeClass names, or a runtime of Docker or podman. What is there
     stays: comments, order, other runtimes. Once more it changes only what is wanted differently: without --default, for one,
     ours is the default no longer. `uninstall` takes back what this wrote.
+
+    From a self-contained tree, which needs nothing of its host, it first puts that into the root, and makes this version the
+    one that is called; versions that nothing calls any more go.
     """
     if hook and engine != "podman":
         raise Problem(f"--hook is podman's; {engine} takes the runtime alone")
@@ -109,21 +116,32 @@ def install(
     )
     if not dry_run:
         _check_unused(tree, engine, [change.path for change in plan.changes if change.new is None], "")
+        _bring(tree)
     needed = place.removal if plan.takes_back and place.removal else place.restart
     _carry_out(tree, plan, command_of(tree, needed), dry_run=dry_run, restart=restart)
     if not plan.changes:
         out(f"{engine} has the handler {handler} already; nothing to do\n")
+    if node and not dry_run:
+        _label(node, handler)
 
 
 @click.command(epilog=UNINSTALL_EXAMPLES)
 @engine_options
 @click.option("--force", is_flag=True, help="Even where containers of the handler run.")
-def uninstall(engine: str, handler: str, root: str, dry_run: bool, restart: str, force: bool) -> None:
+def uninstall(engine: str, handler: str, root: str, dry_run: bool, restart: str, node: str, force: bool) -> None:
     """Take back what install wrote, and nothing else.
 
     Containers of the handler should be gone first: engines call the wrapper again to stop them.
     """
     tree = Tree(root)
+    if node and not dry_run:  # no pod comes any more, and those that are there may go
+        _label(node, None)
+    _uninstall(tree, engine, handler, dry_run=dry_run, restart=restart, force=force)
+    if not dry_run:
+        _take_away(tree)
+
+
+def _uninstall(tree: Tree, engine: str, handler: str, *, dry_run: bool, restart: str, force: bool) -> None:
     known = record.read(tree.read(record.path(engine)), engine)
     if handler not in known.handlers:
         others = f"; there is {', '.join(known.handlers)}" if known.handlers else ""
@@ -136,6 +154,34 @@ def uninstall(engine: str, handler: str, root: str, dry_run: bool, restart: str,
     _carry_out(tree, plan, known.restart, dry_run=dry_run, restart=restart)
 
 
+def _bring(tree: Tree) -> None:
+    """Put the self-contained tree that we run from, if it is one, into the root."""
+    version = versions.own()
+    for sentence in versions.deploy(version, tree) + versions.prune(version, tree, BUNDLES_OF_SHIMS) if version else ():
+        out(f"{sentence}\n")
+
+
+def _take_away(tree: Tree) -> None:
+    """Take it out of a root that it was put into, with the last handler."""
+    version = versions.own()
+    if version and not tree.is_this_machine and not tree.exists(record.FOLDER):
+        for sentence in versions.remove(version, tree, BUNDLES_OF_SHIMS):
+            out(f"{sentence}\n")
+
+
+def _label(node: str, handler: str | None) -> None:
+    try:
+        kubernetes.label(node, handler)
+    except kubernetes.Unable as unable:
+        say(str(unable))
+        return
+    out(
+        f"node {node} is labelled {kubernetes.LABEL}={handler}\n"
+        if handler
+        else f"node {node} has lost {kubernetes.LABEL}\n"
+    )
+
+
 def _full_path(option: str, given: str) -> str:
     """The path that an option gives, cleaned; it is one inside the root."""
     if given and not (given.startswith("/") and given.isprintable()):
@@ -145,6 +191,8 @@ def _full_path(option: str, given: str) -> str:
 
 def _launcher(tree: Tree, given: str) -> str:
     """The installed launcher, by its path in the root: the one given, else that beside this package, else the usual one."""
+    if versions.own():  # it will be there as it is here
+        tree = Tree()
     found = next((place for place in ([given] if given else launchers()) if tree.is_program(place)), "")
     if not found or not _runtime_in(tree, found):
         where = f" at {given}" if given else ""
@@ -168,7 +216,8 @@ def _behind(
     tree: Tree, engine: str, handler: str, launcher: str, place: Place, runtime: str
 ) -> tuple[str, str, list[Edit]]:
     """The real runtime, the program that the engine is to call for it, and the edit that makes that one."""
-    own = _runtime_in(tree, launcher)
+    version = versions.own()
+    own = _runtime_in(Tree() if version else tree, launcher)
     real = tree.program(runtime or own, (*place.bins, *PROGRAMS))
     if not real or is_ours(real) or is_ours(str(tree.outside(real))):
         raise Problem(
@@ -176,13 +225,15 @@ def _behind(
         )
     if own and tree.outside(real) == tree.outside(own):
         return real, launcher, []
-    path, text = stub(launcher, real, engine, handler)
+    shell = f"{posixpath.dirname(launcher)}/sh" if version else "/bin/sh"
+    path, text = stub(launcher, real, engine, handler, shell)
     return real, path, [Edit(path, (), text)]
 
 
 def _hooks(tree: Tree, launcher: str) -> str:
-    folder = clean(f"{launcher}/../../{HOOKS}")
-    if not tree.exists(folder):
+    version = versions.own()
+    folder = f"{version.home}/current/{HOOKS}" if version else clean(f"{launcher}/../../{HOOKS}")
+    if not (Tree() if version else tree).exists(folder):
         raise Problem(f"there are no hooks in {folder}: `make install` puts them there")
     return folder
 
@@ -200,19 +251,40 @@ def _carry_out(tree: Tree, plan: Plan, command: str, *, dry_run: bool, restart: 
             lines = unified(change.path, change.old or "", change.new or "", json=False)
             out("".join(coloured(lines) if on_terminal(sys.stdout) else lines))
         return
+    told = bool(command) and plan.concerns_engine
+    if told and restart == "auto":
+        commands.check_systemd(command, tree.root)
+    made = [folder for folder in _above(plan.changes) if not tree.exists(folder)]
     if plan.changes:
         tree.commit(plan.changes, plan.folders)
     for change in plan.changes:
         out(f"{'removed' if change.new is None else 'wrote'} {change.path}\n")
-    if not command or not plan.concerns_engine:
+    if not told:
         return
     if restart == "none":
         out(f"next: {command}\n")
         return
-    if not tree.is_this_machine:
-        raise Problem(f"the engine of {tree.root} cannot be told from here: run `{command}` there")
-    commands.restart(command)
+    try:
+        commands.restart(command, tree.root)
+    except Problem as problem:
+        raise Problem(f"{problem}; {_put_back(tree, plan, made, command)}") from None
     out(f"done: {command}\n")
+
+
+def _above(changes: Iterable[Change]) -> list[str]:
+    """The folders that the files of `changes` are in, the deepest first."""
+    folders = {str(folder) for change in changes for folder in PurePosixPath(change.path).parents}
+    return sorted(folders, key=len, reverse=True)
+
+
+def _put_back(tree: Tree, plan: Plan, made: list[str], command: str) -> str:
+    """Undo the plan, which has `made` folders, since the engine does not come up with it; how that went, in words."""
+    tree.commit([replace(change, old=change.new, new=change.old) for change in reversed(plan.changes)], made)
+    try:
+        commands.restart(command, tree.root)
+    except Problem as problem:
+        return f"all files are as they were, but still: {problem}"
+    return "all is as it was, and the engine runs"
 
 
 def _check_unused(tree: Tree, engine: str, programs: Iterable[str], otherwise: str) -> None:

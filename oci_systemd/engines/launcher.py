@@ -12,7 +12,7 @@ import re
 from oci_systemd.core.errors import Problem
 
 NAME = "oci-systemd-runtime"
-STUB = """#!/bin/sh
+STUB = """#!{shell}
 # oci-systemd-runtime in front of another real runtime, for {engine}'s handler {handler}.
 osd_runtime={runtime}
 . {launcher}
@@ -47,10 +47,10 @@ def paths_of(text: str) -> list[str]:
     return found
 
 
-def stub(launcher: str, runtime: str, engine: str, handler: str) -> tuple[str, str]:
-    """The path and text of the stub by which `engine`'s `handler` has `runtime` behind the launcher."""
-    for path in (launcher, runtime):
+def stub(launcher: str, runtime: str, engine: str, handler: str, shell: str = "/bin/sh") -> tuple[str, str]:
+    """The path and text of the stub by which `engine`'s `handler` has `runtime` behind the launcher; `shell` runs it."""
+    for path in (launcher, runtime, shell):
         if not _SAFE.fullmatch(path):
             raise Problem(f"the path {path!r} stands in a script: letters, digits and -+./:=@_ only, from / on")
     path = f"{posixpath.dirname(launcher)}/{NAME}.{engine}.{handler}"
-    return path, STUB.format(engine=engine, handler=handler, runtime=runtime, launcher=launcher)
+    return path, STUB.format(shell=shell, engine=engine, handler=handler, runtime=runtime, launcher=launcher)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from oci_systemd.host.tree import Tree
 
 LIMIT = 4096  # bytes of a path
+CMDLINE = 1 << 22  # bytes of a command line, more than the kernel takes (ARG_MAX)
 # How a monitor is told the container, conmonrs the folder of a pod's sandbox, and the runtime.
 MONITORS = {"conmon": ("-c", "-r"), "conmonrs": ("--runtime-dir", "--runtime")}
 DOCKER = ("moby", "plugins.moby")  # its namespaces in containerd
@@ -29,6 +30,15 @@ def containers(tree: Tree, engine: str, programs: Collection[str], bundles: Iter
     monitored = engine in ("podman", "crio")
     found = _conmon(tree, engine) if monitored else _tasks(tree, bundles, docker=engine == "docker")
     return sorted(id for id, program in found if program in programs)
+
+
+def words(tree: Tree, bundles: Iterable[str]) -> Iterator[str]:
+    """Every program that a shim calls, and every word of every process's command line; `bundles` as above."""
+    for docker in (False, True):
+        yield from (program for _, program in _tasks(tree, bundles, docker=docker))
+    for file in tree.outside("/proc").glob("[0-9]*/cmdline"):
+        with suppress(Problem):
+            yield from (os.fsdecode(word) for word in read_regular(str(file), CMDLINE)[0].split(b"\0"))
 
 
 def _tasks(tree: Tree, bundles: Iterable[str], *, docker: bool) -> Iterator[tuple[str, str]]:

@@ -499,22 +499,70 @@ def test_stub_in_use_is_not_removed_by_an_install_without_it(root: Path) -> None
 # How the engine is told
 
 
-def test_restart_cannot_be_done_from_outside(root: Path) -> None:
-    result = run(root, "install", "containerd", "--restart", "auto")
-    assert result.exit_code == 2
-    assert result.stderr == (
-        f"oci-systemd: the engine of {root} cannot be told from here: run `systemctl restart containerd` there\n"
+def test_restart_where_no_systemd_runs_changes_nothing(root: Path) -> None:
+    assert refused(root, "install", "containerd", "--restart", "auto") == (
+        f"oci-systemd: systemd does not run below {root}: leave --restart out, and do then what "
+        "`systemctl restart containerd` would\n"
     )
-    assert (root / "etc/containerd/config.toml").exists()
-    assert done(root, "install", "containerd", "--restart", "auto") == [
-        "containerd has the handler systemd already; nothing to do"
-    ]
+
+
+# It fails while a file of the engine names our handler; what it was told is written down.
+SYSTEMCTL = """#!/bin/sh
+echo "$*" >>/systemctl.calls
+case $1 in
+    show) echo ActiveState=active; echo MainPID=1 ;;
+    *) ! grep -q oci-systemd-runtime /etc/containerd/config.toml ;;
+esac
+"""
+SHOW = "show --property=ActiveState,MainPID containerd"
+
+
+@pytest.fixture
+def booted(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A root with a busybox for its shell, and a systemctl."""
+    busybox = shutil.which("busybox")
+    if os.geteuid() or not busybox:
+        pytest.skip("needs root and a static busybox: a program is run in another root")
+    (root / "bin").mkdir(exist_ok=True)
+    shutil.copy(busybox, root / "bin/busybox")
+    for applet in ("sh", "grep"):
+        (root / "bin" / applet).symlink_to("busybox")
+    (root / "run/systemd/system").mkdir(parents=True)
+    program(root / "usr/bin/systemctl", SYSTEMCTL)
+    monkeypatch.setattr(commands, "SETTLED", 0.01)
+    return root
+
+
+def told(root: Path) -> list[str]:
+    """What systemctl was told until now."""
+    calls = root / "systemctl.calls"
+    lines = calls.read_text().splitlines()
+    calls.unlink()
+    return lines
+
+
+def test_restart_is_done_by_the_systemd_of_the_root_and_waited_for(booted: Path) -> None:
+    program(booted / "usr/bin/systemctl", SYSTEMCTL.replace("! grep", "grep"))
+    assert done(booted, "install", "containerd", "--restart", "auto")[-1] == "done: systemctl restart containerd"
+    assert told(booted) == ["restart containerd", SHOW, SHOW]
+
+
+def test_engine_that_does_not_come_up_gets_its_files_back(booted: Path) -> None:
+    config(booted / "etc/containerd/config.toml", "version = 2\n")
+    before = files(booted)
+    result = run(booted, "install", "containerd", "--restart", "auto")
+    assert result.exit_code == 2
+    assert (
+        "`systemctl restart containerd` failed: it ended with 1; all is as it was, and the engine runs" in result.stderr
+    )
+    assert told(booted) == ["restart containerd", "restart containerd", SHOW, SHOW]
+    assert files(booted) == before
 
 
 @pytest.mark.skipif(Path("/run/systemd/system").is_dir(), reason="systemd runs here")
 def test_restart_without_systemd_is_told() -> None:
-    with pytest.raises(Problem, match=r"systemd does not run here.*do what `systemctl restart x` would"):
-        commands.restart("systemctl restart x")
+    with pytest.raises(Problem, match=r"systemd does not run here: leave --restart out.*`systemctl restart x` would"):
+        commands.check_systemd("systemctl restart x")
 
 
 def test_engine_that_sees_changes_by_itself_is_not_told(root: Path) -> None:

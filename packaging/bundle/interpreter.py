@@ -1,0 +1,96 @@
+"""An interpreter that needs nothing of its host: Debian's, with its own loader and libraries.
+
+Law: every library that it loads lies beside it. The loader's path is written into the program, so that starting it is one exec,
+and no shell, variable or cache of the host has a say.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from debian import Base
+
+VERSION = "3.13"
+STDLIB = f"lib/python{VERSION}"
+# What the interpreter, its modules and our packages are linked with. A module of the library that wants another one stays behind.
+LIBRARIES = """libc.so.6 libm.so.6 libz.so.1 libzstd.so.1 libexpat.so.1 libgcc_s.so.1 libssl.so.3 libcrypto.so.3 libffi.so.8
+    libpthread.so.0 libdl.so.2""".split()  # fmt: skip
+# What no program of ours loads: half of the library.
+LEFT_OUT = """_pyrepl curses dbm ensurepip idlelib lib2to3 multiprocessing pydoc_data sqlite3 tkinter turtledemo unittest venv
+    xmlrpc test pydoc.py doctest.py pdb.py turtle.py __phello__ config-* site-packages""".split()  # fmt: skip
+WHEELS = {"amd64": "x86_64", "arm64": "aarch64"}  # as PyPI calls an architecture
+GLIBC = range(17, 42)  # manylinux_2_17 to that of the base
+
+
+def program(home: Path) -> Path:
+    """The interpreter in a tree made by `assemble`."""
+    return home / "bin" / f"python{VERSION}"
+
+
+def command(base: Base) -> list[str]:
+    """How to run the interpreter of `base` where it was unpacked, on a machine of its architecture."""
+    return [
+        str(base.loader.resolve()),
+        "--library-path",
+        str(base.libraries.resolve()),
+        str(program(base.root / "usr").resolve()),
+        "-ISB",
+    ]
+
+
+def assemble(base: Base, home: Path, inside: Path, compiler: list[str]) -> None:
+    """Make the interpreter at `home`, to be called as one at `inside`."""
+    libraries = home / "lib"
+    (home / "bin").mkdir(parents=True)
+    shutil.copytree(
+        base.root / "usr" / STDLIB, home / STDLIB, ignore=shutil.ignore_patterns("__pycache__", "sitecustomize.py")
+    )
+    for found in (found for name in LEFT_OUT for found in sorted((home / STDLIB).rglob(name))):
+        shutil.rmtree(found) if found.is_dir() else found.unlink()
+    for library in (*LIBRARIES, base.loader.name):
+        shutil.copy(base.libraries / library, libraries / library)
+    for module in (home / STDLIB / "lib-dynload").iterdir():
+        if not needed_by(module) <= {*LIBRARIES, base.loader.name}:
+            module.unlink()
+    compile_all(compiler, home / STDLIB, inside / STDLIB)
+    shutil.copy(program(base.root / "usr"), program(home))
+    words = ["--set-interpreter", inside / "lib" / base.loader.name, "--force-rpath", "--set-rpath", inside / "lib"]
+    subprocess.run(["patchelf", *words, program(home)], check=True)
+
+
+def needed_by(file: Path) -> set[str]:
+    """The libraries that a program or library asks for itself."""
+    said = subprocess.run(["patchelf", "--print-needed", file], check=True, capture_output=True, text=True)
+    return set(said.stdout.split())
+
+
+def compile_all(compiler: list[str], folder: Path, inside: Path) -> None:
+    """Byte code for all that is in `folder`, which will be found at `inside`; nothing is checked against its source later."""
+    words = ["-m", "compileall", "-q", "--invalidation-mode=unchecked-hash", "-s", folder, "-p", inside, folder]
+    subprocess.run([*compiler, *words], check=True)
+
+
+def wheels(base: Base, project: Path, place: Path) -> Path:
+    """The packages that the project needs, for the architecture of `base`, unpacked at `place`."""
+    wanted = tomllib.loads(project.read_text())["project"]["dependencies"]
+    platforms = [f"--platform=manylinux_2_{minor}_{WHEELS[base.arch]}" for minor in GLIBC]
+    shutil.rmtree(place, ignore_errors=True)
+    pip = [
+        str(project.parent / ".venv/bin/python"),
+        "-m",
+        "pip",
+        "install",
+        "-qq",
+        "--no-compile",
+        "--target",
+        str(place),
+    ]
+    pip += ["--only-binary=:all:", "--implementation=cp", f"--python-version={VERSION}", *platforms]
+    subprocess.run([*pip, *wanted], check=True)
+    shutil.rmtree(place / "bin", ignore_errors=True)
+    return place

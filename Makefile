@@ -10,6 +10,9 @@ RUNTIME = $(shell PATH="$$PATH:/usr/sbin:/sbin"; command -v runc || command -v c
 # "no" leaves out what only the command line needs, for a package that brings it another way; the wrapper needs none of it.
 DEPENDENCIES = yes
 VENV    = .venv
+# Of the self-contained tree and the image: amd64, arm64, or both.
+ARCH    = $(shell dpkg --print-architecture 2>/dev/null)
+IMAGE   = ghcr.io/oci-systemd/oci-systemd:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' oci_systemd/__init__.py)
 
 PY    = $(eval PY := $$(shell $(PYTHON) -c 'import os, sys; print(os.path.realpath(sys.executable))'))$(PY)
 # What runs PY's byte code here, where PY itself cannot be run yet: another of its version.
@@ -32,16 +35,22 @@ WRITE = sed -e '1s|/bin/sh|$(SH)|' -e 's|@PYTHON@|$(PY)|g' -e 's|@LIB@|$(LIB)|g'
 TOOLS_DEMO = unshare:util-linux mmdebstrap:mmdebstrap runc:runc
 TOOLS_TEST = $(TOOLS_DEMO) nsenter:util-linux jq:jq busybox:busybox-static tini:tini strace:strace gpg:gpg \
              /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring \
-             qemu-system-x86_64:qemu-system-x86 ssh:openssh-client mke2fs:e2fsprogs
+             qemu-system-x86_64:qemu-system-x86 ssh:openssh-client mke2fs:e2fsprogs patchelf:patchelf buildah:buildah \
+             musl-gcc:musl-tools qemu-aarch64-static:qemu-user-static
+TOOLS_BUNDLE = mmdebstrap:mmdebstrap patchelf:patchelf gpg:gpg /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
+TOOLS_IMAGE = $(TOOLS_BUNDLE) buildah:buildah
 TOOLS_BENCH = runc:runc jq:jq cc:build-essential
 
-.PHONY: all demo test lint bench install uninstall clean tools-demo tools-test tools-bench python
+.PHONY: all demo test lint bench install uninstall bundle image clean python \
+        tools-demo tools-test tools-bench tools-bundle tools-image
 all:
 	@echo 'make demo       systemd in a container, before your eyes (as root; else what is changed in a bundle)'
 	@echo 'make test       lint, types and every test; as root also those that boot containers, and a whole node under QEMU'
 	@echo 'make bench      what a call costs, each beside its floor'
 	@echo 'make install    to $(PREFIX), in front of $(or $(RUNTIME),RUNTIME=…); PREFIX=, DESTDIR=, RUNTIME=, PYTHON='
 	@echo 'make uninstall  take it away again'
+	@echo 'make bundle     a tree that needs nothing of its host, in build/; ARCH="amd64 arm64"'
+	@echo 'make image      the same as a container image, in build/oci-systemd.oci.tar; BASE=, IMAGE='
 
 demo: tools-demo python
 	@$(PY) -B packaging/demo
@@ -97,6 +106,12 @@ uninstall:
 	rm -f '$(TO)$(BIN)/oci-systemd-runtime' '$(TO)$(BIN)/oci-systemd' '$(TO)$(UNITS)/oci-systemd-nri.service'; set +x; \
 	for each in $$made; do rmdir "$(TO)$$each" 2>/dev/null || :; done
 
+bundle: tools-bundle $(VENV)/bin/python
+	for each in $(ARCH); do $(PY) -B packaging/bundle $$each build/bundle || exit; done
+
+image: tools-image bundle
+	packaging/image/build.sh '$(IMAGE)' build/bundle $(ARCH)
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info .hypothesis
 	find . \( -name __pycache__ -o -name '.*_cache' \) -prune -exec rm -rf {} +
@@ -119,7 +134,9 @@ $(VENV)/dev: pyproject.toml | $(VENV)/bin/python
 tools-demo: WANTED = $(TOOLS_DEMO)
 tools-test: WANTED = $(TOOLS_TEST)
 tools-bench: WANTED = $(TOOLS_BENCH)
-tools-demo tools-test tools-bench:
+tools-bundle: WANTED = $(TOOLS_BUNDLE)
+tools-image: WANTED = $(TOOLS_IMAGE)
+tools-demo tools-test tools-bench tools-bundle tools-image:
 	@missing=; PATH="$$PATH:/usr/sbin:/sbin"; \
 	for each in $(WANTED); do command -v $${each%%:*} >/dev/null || [ -e $${each%%:*} ] || missing="$$missing $${each#*:}"; done; \
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || { missing="$$missing python3 python3-venv"; python=missing; }; \

@@ -26,7 +26,7 @@ import interpreter
 
 SOURCE = Path(__file__).parents[2]
 HOME = Path("/opt/oci-systemd")
-PROGRAMS = ("oci-systemd", "oci-systemd-runtime")
+LINKED = ("oci-systemd", "oci-systemd-runtime", "sh")  # as host/versions.py has them
 APPLETS = ("sh", "grep")  # what our programs call
 RUNTIME = (
     "/usr/bin/runc"  # where most nodes have it; `oci-systemd install` puts another before each handler that needs it
@@ -116,7 +116,7 @@ def link(home: Path, name: str) -> None:
     """Have `name` be the version that is called, as `oci-systemd install` does it on a node (host/versions.py)."""
     (home / "current").symlink_to(f"versions/{name}")
     (home / "bin").mkdir()
-    for program in PROGRAMS:
+    for program in LINKED:
         (home / "bin" / program).symlink_to(f"../current/bin/{program}")
 
 

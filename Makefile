@@ -12,6 +12,7 @@ DEPENDENCIES = yes
 VENV    = .venv
 # Of the self-contained tree and the image: amd64, arm64, or both.
 ARCH    = $(shell dpkg --print-architecture 2>/dev/null)
+BUILD   = build
 IMAGE   = ghcr.io/oci-systemd/oci-systemd:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' oci_systemd/__init__.py)
 
 PY    = $(eval PY := $$(shell $(PYTHON) -c 'import os, sys; print(os.path.realpath(sys.executable))'))$(PY)
@@ -107,10 +108,10 @@ uninstall:
 	for each in $$made; do rmdir "$(TO)$$each" 2>/dev/null || :; done
 
 bundle: tools-bundle $(VENV)/bin/python
-	for each in $(ARCH); do $(PY) -B packaging/bundle $$each build/bundle || exit; done
+	for each in $(ARCH); do $(PY) -B packaging/bundle $$each '$(BUILD)/bundle' || exit; done
 
 image: tools-image bundle
-	packaging/image/build.sh '$(IMAGE)' build/bundle $(ARCH)
+	packaging/image/build.sh '$(IMAGE)' '$(BUILD)/bundle' $(ARCH)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .hypothesis

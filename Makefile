@@ -9,6 +9,8 @@ PYTHON  = python3
 RUNTIME = $(shell PATH="$$PATH:/usr/sbin:/sbin"; command -v runc || command -v crun)
 # "no" leaves out what only the command line needs, for a package that brings it another way; the wrapper needs none of it.
 DEPENDENCIES = yes
+# Then: the directories where the command line finds that, with colons between.
+SITE    =
 VENV    = .venv
 # Of the self-contained tree and the image: amd64, arm64, or both.
 ARCH    = $(shell dpkg --print-architecture 2>/dev/null)
@@ -26,11 +28,13 @@ CALLED = $(BIN)
 LIB   = $(PREFIX)/lib/oci-systemd
 SHARE = $(PREFIX)/share/oci-systemd
 UNITS = $(PREFIX)/lib/systemd/system
+# Manual pages, and what shells complete by: each is named after the program.
+PAGES = $(foreach each,man/man1 man/man5 man/man8 bash-completion/completions zsh/site-functions fish/vendor_completions.d,$(PREFIX)/share/$(each))
 TO    = $(DESTDIR)
 NEW   = $(TO)$(LIB).new
 OLD   = $(TO)$(LIB).old
 
-WRITE = sed -e '1s|/bin/sh|$(SH)|' -e 's|@PYTHON@|$(PY)|g' -e 's|@LIB@|$(LIB)|g' -e 's|@RUNTIME@|$(RUNTIME)|g' -e 's|@GREP@|$(GREP)|g' -e 's|@BIN@|$(CALLED)|g'
+WRITE = sed -e '1s|/bin/sh|$(SH)|' -e 's|@PYTHON@|$(PY)|g' -e 's|@LIB@|$(LIB)|g' -e 's|@RUNTIME@|$(RUNTIME)|g' -e 's|@GREP@|$(GREP)|g' -e 's|@BIN@|$(CALLED)|g' -e 's|@SITE@|$(SITE)|g'
 
 # program or file:package, what a machine may lack
 TOOLS_DEMO = unshare:util-linux mmdebstrap:mmdebstrap runc:runc
@@ -40,10 +44,12 @@ TOOLS_TEST = $(TOOLS_DEMO) nsenter:util-linux jq:jq busybox:busybox-static tini:
              musl-gcc:musl-tools qemu-aarch64-static:qemu-user-static
 TOOLS_BUNDLE = mmdebstrap:mmdebstrap patchelf:patchelf gpg:gpg /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 TOOLS_IMAGE = $(TOOLS_BUNDLE) buildah:buildah
+DIST  = /usr/lib/python3/dist-packages
+TOOLS_DEB = dpkg-deb:dpkg $(DIST)/click:python3-click $(DIST)/tomlkit:python3-tomlkit
 TOOLS_BENCH = runc:runc jq:jq cc:build-essential
 
-.PHONY: all demo test lint bench install uninstall bundle image clean python \
-        tools-demo tools-test tools-bench tools-bundle tools-image
+.PHONY: all demo test lint bench install uninstall bundle image deb clean python \
+        tools-demo tools-test tools-bench tools-bundle tools-image tools-deb
 all:
 	@echo 'make demo       systemd in a container, before your eyes (as root; else what is changed in a bundle)'
 	@echo 'make test       lint, types and every test; as root also those that boot containers, and a whole node under QEMU'
@@ -52,6 +58,7 @@ all:
 	@echo 'make uninstall  take it away again'
 	@echo 'make bundle     a tree that needs nothing of its host, in build/; ARCH="amd64 arm64"'
 	@echo 'make image      the same as a container image, in build/oci-systemd.oci.tar; BASE=, IMAGE='
+	@echo 'make deb        a package for Debian 12, 13 and what is made of them, in build/; REVISION='
 
 demo: tools-demo python
 	@$(PY) -B packaging/demo
@@ -72,10 +79,10 @@ bench: tools-bench $(VENV)/dev
 install: python
 	@[ -n '$(TO)' ] || [ -z '$(RUNTIME)' ] || [ -x '$(RUNTIME)' ] || { echo "RUNTIME='$(RUNTIME)' is not there or not executable" >&2; exit 1; }
 	@test -n '$(RUNTIME)' || { echo "no container runtime on PATH: install runc or crun, or name one: make install RUNTIME=/path/to/runc" >&2; exit 1; }
-	@case '$(PY)$(LIB)$(RUNTIME)$(GREP)' in *[!-+./0-9:=@A-Z_a-z]*) \
-	    echo "PREFIX, PYTHON and RUNTIME stand in a script: letters, digits and -+./:=@_ only" >&2; exit 1 ;; esac
+	@case '$(PY)$(LIB)$(RUNTIME)$(GREP)$(SITE)' in *[!-+./0-9:=@A-Z_a-z]*) \
+	    echo "PREFIX, PYTHON, RUNTIME and SITE stand in a script: letters, digits and -+./:=@_ only" >&2; exit 1 ;; esac
 	rm -rf '$(NEW)' '$(TO)$(SHARE)'
-	@made=$$(cat '$(TO)$(LIB)/made' 2>/dev/null; for each in '$(BIN)' '$(UNITS)' '$(PREFIX)/share'; do \
+	@made=$$(cat '$(TO)$(LIB)/made' 2>/dev/null; for each in '$(BIN)' '$(UNITS)' $(PAGES); do \
 	    while [ ! -d "$(TO)$$each" ] && [ "$$each" != / ]; do echo "$$each"; each=$$(dirname "$$each"); done; done); \
 	install -d '$(TO)$(BIN)' '$(TO)$(UNITS)' '$(NEW)' '$(TO)$(SHARE)/hooks.d'; echo "$$made" >'$(NEW)/made'
 	cp -R oci_systemd '$(NEW)/'
@@ -85,6 +92,7 @@ ifneq ($(DEPENDENCIES),no)
 	$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' >'$(NEW)/requirements.txt'
 	$(VENV)/bin/python -m pip --python '$(PY)' install -qq --no-compile --target '$(NEW)' -r '$(NEW)/requirements.txt'
 	rm -rf '$(NEW)/bin' '$(NEW)/requirements.txt'
+	$(COMPILER) -B packaging/man '$(NEW)' '$(TO)$(PREFIX)/share'
 endif
 	$(COMPILER) -m compileall -q --invalidation-mode unchecked-hash -s '$(NEW)' -p '$(LIB)' '$(NEW)'
 	$(COMPILER) packaging/launcher/freeze.py '$(NEW)'
@@ -104,14 +112,17 @@ uninstall:
 	@for each in '$(TO)'/etc/oci-systemd/engines/*.json; do [ ! -e "$$each" ] || { each=$${each##*/}; \
 	    echo "$${each%.json} still calls the wrapper: oci-systemd uninstall $${each%.json} first" >&2; exit 1; }; done
 	@made=$$(sort -ru '$(TO)$(LIB)/made' 2>/dev/null); set -x; rm -rf '$(TO)$(LIB)' '$(TO)$(SHARE)'; \
-	rm -f '$(TO)$(BIN)/oci-systemd-runtime' '$(TO)$(BIN)/oci-systemd' '$(TO)$(UNITS)/oci-systemd-nri.service'; set +x; \
+	rm -f '$(TO)$(BIN)/oci-systemd-runtime' '$(TO)$(BIN)/oci-systemd' '$(TO)$(UNITS)/oci-systemd-nri.service' $(foreach each,$(PAGES),'$(TO)$(each)'/*oci-systemd*); set +x; \
 	for each in $$made; do rmdir "$(TO)$$each" 2>/dev/null || :; done
 
 bundle: tools-bundle $(VENV)/bin/python
-	for each in $(ARCH); do $(PY) -B packaging/bundle $$each '$(BUILD)/bundle' || exit; done
+	for each in $(ARCH); do $(VENV)/bin/python -B packaging/bundle $$each '$(BUILD)/bundle' || exit; done
 
 image: tools-image bundle
 	packaging/image/build.sh '$(IMAGE)' '$(BUILD)/bundle' $(ARCH)
+
+deb: tools-deb
+	packaging/deb/build.sh '$(BUILD)'
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .hypothesis
@@ -137,7 +148,8 @@ tools-test: WANTED = $(TOOLS_TEST)
 tools-bench: WANTED = $(TOOLS_BENCH)
 tools-bundle: WANTED = $(TOOLS_BUNDLE)
 tools-image: WANTED = $(TOOLS_IMAGE)
-tools-demo tools-test tools-bench tools-bundle tools-image:
+tools-deb: WANTED = $(TOOLS_DEB)
+tools-demo tools-test tools-bench tools-bundle tools-image tools-deb:
 	@missing=; PATH="$$PATH:/usr/sbin:/sbin"; \
 	for each in $(WANTED); do command -v $${each%%:*} >/dev/null || [ -e $${each%%:*} ] || missing="$$missing $${each#*:}"; done; \
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || { missing="$$missing python3 python3-venv"; python=missing; }; \

@@ -15,7 +15,7 @@ from oci_systemd.cli.diff import coloured, unified
 from oci_systemd.cli.installed import launchers
 from oci_systemd.cli.output import on_terminal, out, say
 from oci_systemd.core.errors import Problem
-from oci_systemd.core.paths import clean
+from oci_systemd.core.paths import clean, is_at_or_below
 from oci_systemd.engines import plan as plans
 from oci_systemd.engines import record
 from oci_systemd.engines.engines import ENGINES, Engine, command_of
@@ -28,7 +28,7 @@ from oci_systemd.host import commands, in_use, kubernetes, versions
 from oci_systemd.host.tree import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 HOOKS = "share/oci-systemd/hooks.d"
 FEW = 3  # IDs that a sentence names
@@ -162,11 +162,19 @@ def _bring(tree: Tree) -> None:
 
 
 def _take_away(tree: Tree) -> None:
-    """Take it out of a root that it was put into, with the last handler."""
+    """Take it out of a root that it was put into, with the last handler that calls it."""
     version = versions.own()
-    if version and not tree.is_this_machine and not tree.exists(record.FOLDER):
-        for sentence in versions.remove(version, tree, BUNDLES_OF_SHIMS):
-            out(f"{sentence}\n")
+    if not version or tree.is_this_machine or any(is_at_or_below(each, version.home) for each in _called(tree)):
+        return
+    for sentence in versions.remove(version, tree, BUNDLES_OF_SHIMS):
+        out(f"{sentence}\n")
+
+
+def _called(tree: Tree) -> Iterator[str]:
+    """Every program of ours that an engine calls by what was written for it."""
+    for engine in ENGINES:
+        for entry in record.read(tree.read(record.path(engine)), engine).entries:
+            yield from programs_in(entry.now)
 
 
 def _label(node: str, handler: str | None) -> None:
@@ -218,11 +226,10 @@ def _behind(
     """The real runtime, the program that the engine is to call for it, and the edit that makes that one."""
     version = versions.own()
     own = _runtime_in(Tree() if version else tree, launcher)
-    real = tree.program(runtime or own, (*place.bins, *PROGRAMS))
+    name = runtime or ("runc" if version else own)  # what a self-contained tree names was nobody's choice
+    real = tree.program(name, (*place.bins, *PROGRAMS))
     if not real or is_ours(real) or is_ours(str(tree.outside(real))):
-        raise Problem(
-            f"the real runtime {runtime or own!r} is not there, or no other program: name one with --runtime PATH"
-        )
+        raise Problem(f"the real runtime {name!r} is not there, or no other program: name one with --runtime PATH")
     if own and tree.outside(real) == tree.outside(own):
         return real, launcher, []
     shell = f"{posixpath.dirname(launcher)}/sh" if version else "/bin/sh"

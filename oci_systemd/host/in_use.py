@@ -15,6 +15,7 @@ from oci_systemd.host.files import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
+    from pathlib import Path
 
     from oci_systemd.host.tree import Tree
 
@@ -33,12 +34,21 @@ def containers(tree: Tree, engine: str, programs: Collection[str], bundles: Iter
 
 
 def words(tree: Tree, bundles: Iterable[str]) -> Iterator[str]:
-    """Every program that a shim calls, and every word of every process's command line; `bundles` as above."""
+    """Every program that a shim calls, and every word on the command lines of the tree's own processes; `bundles` as above."""
     for docker in (False, True):
         yield from (program for _, program in _tasks(tree, bundles, docker=docker))
     for file in tree.outside("/proc").glob("[0-9]*/cmdline"):
         with suppress(Problem):
-            yield from (os.fsdecode(word) for word in read_regular(str(file), CMDLINE)[0].split(b"\0"))
+            if _is_outside_of_containers(file.parent):
+                yield from (os.fsdecode(word) for word in read_regular(str(file), CMDLINE)[0].split(b"\0"))
+
+
+def _is_outside_of_containers(process: Path) -> bool:
+    """Whether a process is in the PID namespace of its /proc, and in none below: what it was started from lies in the tree then.
+    Anybody may read that, whatever capabilities the process has (proc(5), NSpid)."""
+    status = read_regular(str(process / "status"), CMDLINE)[0]
+    line = next((line for line in status.splitlines() if line.startswith(b"NSpid:")), b"")
+    return len(line.split()) == 2
 
 
 def _tasks(tree: Tree, bundles: Iterable[str], *, docker: bool) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Make the self-contained tree: `python packaging/bundle amd64 build/bundle` (`make bundle`).
+"""Make the self-contained tree: `python packaging/bundle amd64 build/bundle` (`make bundle`), by a Python with pip.
 
 What comes out is a directory for each architecture, OUT/ARCH, with opt/oci-systemd in it, and an archive of the version beside:
 

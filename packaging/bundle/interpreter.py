@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,16 +81,7 @@ def wheels(base: Base, project: Path, place: Path) -> Path:
     wanted = tomllib.loads(project.read_text())["project"]["dependencies"]
     platforms = [f"--platform=manylinux_2_{minor}_{WHEELS[base.arch]}" for minor in GLIBC]
     shutil.rmtree(place, ignore_errors=True)
-    pip = [
-        str(project.parent / ".venv/bin/python"),
-        "-m",
-        "pip",
-        "install",
-        "-qq",
-        "--no-compile",
-        "--target",
-        str(place),
-    ]
+    pip = [sys.executable, "-m", "pip", "install", "-qq", "--no-compile", "--target", str(place)]
     pip += ["--only-binary=:all:", "--implementation=cp", f"--python-version={VERSION}", *platforms]
     subprocess.run([*pip, *wanted], check=True)
     shutil.rmtree(place / "bin", ignore_errors=True)

@@ -179,6 +179,8 @@ class Container:
     tty: bool = False
     readonly_root: bool = False
     run_as_user: int | None = None
+    capabilities: Sequence[str] | None = None
+    """The only ones that it has; None for the engine's usual ones."""
     seccomp: Profile = Profile(UNCONFINED)
     apparmor: Profile | None = None
     selinux: SELinux | None = None
@@ -220,6 +222,10 @@ class Container:
         )
         if self.run_as_user is not None:
             security.run_as_user.value = self.run_as_user
+        if self.capabilities is not None:
+            own = MSG["Capability"](add_capabilities=self.capabilities, drop_capabilities=["ALL"])
+            security.capabilities.CopyFrom(own)
+            security.no_new_privs = True
         if self.apparmor:
             security.apparmor.CopyFrom(self.apparmor.message())
         if self.selinux:

@@ -39,6 +39,7 @@ class Rights:
     apparmor: str = "RuntimeDefault"
     seccomp: str = "Unconfined"  # a kubelet's own default
     volumes: Mapping[str, str] = field(default_factory=dict)
+    user: int | None = None
 
     def apply(self, config: Any) -> Any:
         security = config.linux.security_context
@@ -46,6 +47,8 @@ class Rights:
         security.capabilities.add_capabilities.extend(self.add)
         config.linux.resources.memory_limit_in_bytes = self.memory
         security.seccomp.profile_type = int(self.seccomp == "Unconfined")
+        if self.user is not None:
+            security.run_as_user.value = self.user
         if self.apparmor == "Unconfined":
             security.apparmor.profile_type = UNCONFINED
         if self.proc_mount == "Unmasked":

@@ -25,21 +25,21 @@ class Unable(Problem):
     """The service account has no right to label the node."""
 
 
-def label(node: str, value: str | None, account: Path = ACCOUNT) -> None:
+def label(node: str, value: str | None) -> None:
     """Give `node` the label with `value`, or take it away. Unable where we may not; a Problem where that fails."""
-    status, said = _patch(f"/api/v1/nodes/{quote(node, safe='')}", {"metadata": {"labels": {LABEL: value}}}, account)
+    status, said = _patch(f"/api/v1/nodes/{quote(node, safe='')}", {"metadata": {"labels": {LABEL: value}}})
     if status in REFUSED:
         raise Unable(f"the label {LABEL} of node {node} is left as it is: {said}")
     if status != 200:
         raise Problem(f"node {node} could not be labelled {LABEL}: the API server answers {status}: {said}")
 
 
-def _patch(path: str, change: object, account: Path) -> tuple[int, str]:
+def _patch(path: str, change: object) -> tuple[int, str]:
     """The status that a merge patch is answered with, and the server's own words where it is a failure."""
     host, port = (os.environ.get(f"KUBERNETES_SERVICE_{each}", "") for each in ("HOST", "PORT"))
     try:
-        token = (account / "token").read_text().strip()
-        context = ssl.create_default_context(cafile=str(account / "ca.crt"))
+        token = (ACCOUNT / "token").read_text().strip()
+        context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
         connection = HTTPSConnection(host, int(port or 443), context=context, timeout=PATIENCE)
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/merge-patch+json"}
         connection.request("PATCH", path, json.dumps(change), headers)

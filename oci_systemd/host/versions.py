@@ -63,7 +63,7 @@ def deploy(version: Version, tree: Tree) -> list[str]:
         links = {"current": f"versions/{version.name}", **{f"bin/{each}": f"../current/bin/{each}" for each in LINKED}}
         done += [f"wrote {version.home}/{name}" for name, target in links.items() if _link(home / name, target)]
     except OSError as error:
-        raise Problem(f"{version.inside} cannot be put below {tree.root}: {error.filename}: {error.strerror}") from None
+        raise Problem(f"{version.inside} cannot be put below {tree.root}: {_why(error)}") from None
     return done
 
 
@@ -113,6 +113,11 @@ def _copy(version: Version, tree: Tree) -> bool:
     if made:
         tree.outside(f"{version.home}/{MADE}").write_text("".join(f"{folder}\n" for folder in made))
     return True
+
+
+def _why(error: OSError) -> str:
+    """The first of what went wrong: of many files copytree tells all."""
+    return str(error.args[0][0][2]) if isinstance(error, shutil.Error) else f"{error.filename}: {error.strerror}"
 
 
 def _link(place: Path, target: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -110,15 +111,23 @@ def test_a_copy_that_fails_leaves_the_old_one_called(root: Path, old: Version, n
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
-def test_a_root_that_may_not_be_written_is_one_sentence(root: Path, old: Version) -> None:
-    for folder in (*root.parents[:2], *old.source.parents[:1]):
-        folder.chmod(0o755)
-    os.seteuid(NOBODY)
-    try:
-        with pytest.raises(Problem, match="cannot be put below .*: Permission denied"):
-            versions.deploy(old, Tree(str(root)))
-    finally:
-        os.seteuid(0)
+def test_a_root_that_may_not_be_written_is_one_sentence(old: Version) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # not below pytest's, which is closed itself
+        Path(folder).chmod(0o755)
+        open_to_all = Version(HOME, old.name, Path(shutil.copytree(old.source, Path(folder) / "source", symlinks=True)))
+        os.seteuid(NOBODY)
+        try:
+            with pytest.raises(Problem, match=r"cannot be put below .*: Permission denied"):
+                versions.deploy(open_to_all, Tree(folder))
+        finally:
+            os.seteuid(0)
+
+
+def test_a_file_that_cannot_be_copied_is_one_sentence(root: Path, old: Version) -> None:
+    os.mkfifo(old.source / "bin" / "fifo")
+    with pytest.raises(Problem, match=r"cannot be put below .*: .*fifo.* is a named pipe"):
+        versions.deploy(old, Tree(str(root)))
+    assert present(root) == []
 
 
 def test_links_of_the_root_lead_nowhere_outside(root: Path, old: Version, tmp_path: Path) -> None:

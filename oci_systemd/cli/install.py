@@ -6,11 +6,13 @@ import posixpath
 import sys
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import click
 
+from oci_systemd.cli import live
 from oci_systemd.cli.diff import coloured, unified
 from oci_systemd.cli.installed import launchers
 from oci_systemd.cli.output import on_terminal, out, say
@@ -118,7 +120,12 @@ def install(
         _check_unused(tree, engine, [change.path for change in plan.changes if change.new is None], "")
         _bring(tree)
     needed = place.removal if plan.takes_back and place.removal else place.restart
-    _carry_out(tree, plan, command_of(tree, needed), dry_run=dry_run, restart=restart)
+    serves = (
+        partial(live.wait_for, handler, tree.outside(place.socket))
+        if place.socket and tree.exists(place.socket)
+        else None
+    )
+    _carry_out(tree, plan, command_of(tree, needed), dry_run=dry_run, restart=restart, check=serves)
     if not plan.changes:
         out(f"{engine} has the handler {handler} already; nothing to do\n")
     if node and not dry_run:
@@ -249,8 +256,10 @@ def _program(tree: Tree, place: Place) -> str:
     return tree.program(place.program, PROGRAMS) or place.program
 
 
-def _carry_out(tree: Tree, plan: Plan, command: str, *, dry_run: bool, restart: str) -> None:
-    """Write the plan, or show it, and say what is next."""
+def _carry_out(
+    tree: Tree, plan: Plan, command: str, *, dry_run: bool, restart: str, check: Callable[[], None] | None = None
+) -> None:
+    """Write the plan, or show it, and say what is next. `check` raises a Problem where the engine runs, but not as planned."""
     for sentence in plan.kept:
         say(sentence)
     if dry_run:
@@ -273,6 +282,8 @@ def _carry_out(tree: Tree, plan: Plan, command: str, *, dry_run: bool, restart: 
         return
     try:
         commands.restart(command, tree.root)
+        if check:
+            check()
     except Problem as problem:
         raise Problem(f"{problem}; {_put_back(tree, plan, made, command)}") from None
     out(f"done: {command}\n")

@@ -61,6 +61,7 @@ PLACES: tuple[Place, ...] = (
         "/var/lib/rancher/k3s/data/current/bin/containerd",
         ("systemctl restart k3s", "systemctl restart k3s-agent"),
         bins=("/var/lib/rancher/k3s/data/current/bin",),
+        socket="/run/k3s/containerd/containerd.sock",
     ),
     Place(
         "rke2",
@@ -69,6 +70,7 @@ PLACES: tuple[Place, ...] = (
         "/var/lib/rancher/rke2/bin/containerd",
         ("systemctl restart rke2-server", "systemctl restart rke2-agent"),
         bins=("/var/lib/rancher/rke2/bin",),
+        socket="/run/k3s/containerd/containerd.sock",
     ),
     Place(
         "k0s",
@@ -76,6 +78,7 @@ PLACES: tuple[Place, ...] = (
         ("/etc/k0s/containerd.toml", "/var/lib/k0s/bin/containerd"),
         "/var/lib/k0s/bin/containerd",
         bins=("/var/lib/k0s/bin",),
+        socket="/run/k0s/containerd.sock",
     ),
     Place(
         "microk8s",
@@ -84,6 +87,7 @@ PLACES: tuple[Place, ...] = (
         "/snap/microk8s/current/bin/containerd",
         ("systemctl restart snap.microk8s.daemon-containerd",),
         bins=tuple(f"/snap/microk8s/current/{each}" for each in ("usr/sbin", "usr/bin", "sbin", "bin")),
+        socket="/var/snap/microk8s/common/run/containerd.sock",
     ),
     Place(
         "containerd",
@@ -91,6 +95,7 @@ PLACES: tuple[Place, ...] = (
         ("/etc/containerd/config.toml", *(f"{each}/containerd" for each in PROGRAMS)),
         "containerd",
         ("systemctl restart containerd",),
+        socket="/run/containerd/containerd.sock",
     ),
 )
 RENDERED = "/agent/etc/containerd/config.toml"  # how k3s and rke2 end the path of a file that they write at each start

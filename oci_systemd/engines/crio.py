@@ -31,6 +31,7 @@ PLACES: tuple[Place, ...] = (
         "crio",
         ("systemctl restart crio",),
         bins=("/usr/libexec/crio",),
+        socket="/run/crio/crio.sock",
     ),
 )
 DROP_IN = "50-oci-systemd.conf"

@@ -19,7 +19,8 @@ class Place:
 
     `main`: its configuration file. `signs`: any of these paths tells that it is there. `program`: what tells its version.
     `restart`: the commands of which the first whose unit is there makes it read its configuration, none if it sees that
-    by itself; `removal`: the same after something was taken away. `bins`: where it finds runtimes before PATH.
+    by itself; `removal`: the same after something was taken away. `bins`: where it finds runtimes before PATH. `socket`: where
+    its CRI is asked, "" for an engine that has none.
     """
 
     title: str
@@ -29,6 +30,7 @@ class Place:
     restart: tuple[str, ...] = ()
     removal: tuple[str, ...] = ()
     bins: tuple[str, ...] = ()
+    socket: str = ""
 
 
 def _tail(path: str) -> list[str]:

@@ -8,7 +8,7 @@ import subprocess
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from oci_systemd.core.errors import Problem
 
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 PATIENCE = 10.0  # seconds that a program may take to say something
 RESTART = 120.0  # seconds that a service may take to restart
 SETTLED = 3.0  # seconds after which a service that is up stays so
+# Another root's systemd is asked by its bus: systemctl of root would use systemd's private socket, and refuses that where it cannot
+# see the process at its other end, in another PID namespace (systemd, bus-util.c, bus_check_peercred).
+BUS = ("busctl", "--system")
+SYSTEMD = "org.freedesktop.systemd1"
+PLACE = "/org/freedesktop/systemd1"
 _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)*")
 
 
@@ -49,28 +54,60 @@ def check_systemd(command: str, root: Path = Path("/")) -> None:
 
 
 def restart(command: str, root: Path = Path("/")) -> None:
-    """Run `systemctl …` of the machine at `root`, and wait until the unit stays up. A Problem where that fails."""
+    """Have the systemd of `root` do `systemctl VERB UNIT`, and wait until the unit stays up. A Problem where it does not."""
+    _, verb, unit = command.split()
+    words = command.split() if root == Path("/") else [*BUS, "call", SYSTEMD, PLACE, *_method(verb, unit)]
+    before = _state(unit, root)
     try:
-        done = _run(command.split(), root, RESTART)
+        done = _run(words, root, RESTART)
     except (OSError, subprocess.SubprocessError) as error:
         raise Problem(f"`{command}` cannot be run: {error}") from None
     if done.returncode:
         raise Problem(f"`{command}` failed: {done.stderr.strip() or f'it ended with {done.returncode}'}")
-    _settle(command.split()[-1], root)
+    _settle(unit, root, before if verb == "restart" else State("", ""))
 
 
-def _settle(unit: str, root: Path) -> None:
-    """Wait until `unit` has been active for SETTLED seconds without another start: one that reads a wrong file ends at once."""
-    before, end = "", time.monotonic() + RESTART
+class State(NamedTuple):
+    """A unit's ActiveState, and when its main process was started."""
+
+    active: str
+    started: str
+
+
+def _settle(unit: str, root: Path, before: State) -> None:
+    """Wait until `unit`, started anew since `before`, stays up: one that reads a wrong file ends at once, and is started again."""
+    last, end = State("", ""), time.monotonic() + RESTART
     while time.monotonic() < end:
-        state = output(["systemctl", "show", "--property=ActiveState,MainPID", unit], root) or ""
-        if state == before and "ActiveState=active\n" in state:
+        state = _state(unit, root)
+        if state == last and state.active == "active" and state.started != before.started:
             return
-        if "ActiveState=failed\n" in state:
+        if state.active == "failed":
             break
-        before = state
+        last = state
         time.sleep(SETTLED)
     raise Problem(f"{unit} does not stay up after its restart: see `journalctl -u {unit}`")
+
+
+def _state(unit: str, root: Path) -> State:
+    if root == Path("/"):
+        said = output(["systemctl", "show", "--property=ActiveState,ExecMainStartTimestampMonotonic", unit]) or ""
+        values = dict(line.partition("=")[::2] for line in said.splitlines())
+        return State(values.get("ActiveState", ""), values.get("ExecMainStartTimestampMonotonic", ""))
+    return State(
+        _property(unit, "Unit", "ActiveState", root),
+        _property(unit, "Service", "ExecMainStartTimestampMonotonic", root),
+    )
+
+
+def _method(verb: str, unit: str) -> list[str]:
+    return [f"{SYSTEMD}.Manager", f"{verb.capitalize()}Unit", "ss", f"{unit}.service", "replace"]
+
+
+def _property(unit: str, interface: str, name: str, root: Path) -> str:
+    """The value of a unit's property, without its type and quotes; "" where it is not told."""
+    label = "".join(each if each.isascii() and each.isalnum() else f"_{ord(each):02x}" for each in f"{unit}.service")
+    words = [*BUS, "get-property", SYSTEMD, f"{PLACE}/unit/{label}", f"{SYSTEMD}.{interface}", name]
+    return (output(words, root) or "").strip().partition(" ")[2].strip('"')
 
 
 def _run(words: Sequence[str], root: str | Path, limit: float) -> subprocess.CompletedProcess[str]:
@@ -98,6 +135,5 @@ def _environment() -> dict[str, str]:
     return {
         "PATH": f"{path}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "LC_ALL": "C",
-        "SYSTEMD_IGNORE_CHROOT": "1",  # systemctl speaks to the systemd of that root, by its socket there
         **({"HOME": os.environ["HOME"]} if "HOME" in os.environ else {}),
     }

@@ -11,10 +11,12 @@ from pathlib import Path
 import grpc
 import pytest
 
+from oci_systemd.cli import live
+from oci_systemd.core.errors import Problem
 from tests.cri.client import EXITED
 from tests.cri.pod import RUNTIME_DEFAULT, Container, Mount, Profile
 from tests.e2e.lab.container import until
-from tests.e2e.lab.containerd import LOG, Containerd
+from tests.e2e.lab.containerd import LOG, SOCKET, Containerd
 from tests.e2e.lab.node import SOURCE, Node
 from tests.e2e.lab.pods import INIT, Case, Guest, begin, sandbox
 from tests.e2e.lab.product import HOME, make, tree, version
@@ -215,6 +217,17 @@ def test_removal_once_more_is_no_error(story: Story) -> None:
 
 def test_the_image_is_small(images: dict[str, Path]) -> None:
     assert images["1"].stat().st_size < 60 << 20
+
+
+def test_the_engine_itself_is_asked_for_its_handlers(engine: Containerd, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = engine.node.path(SOCKET)
+    assert "runc" in (live.handlers(place) or ())
+    live.wait_for("runc", place)
+    monkeypatch.setattr(live, "PATIENCE", 0.5)
+    with pytest.raises(Problem, match="it runs, and does not serve the handler other"):
+        live.wait_for("other", place)
+    with pytest.raises(Problem, match="it does not answer"):
+        live.wait_for("runc", engine.node.path("/run/nobody.sock"))
 
 
 # The same image as the plugin

@@ -1,16 +1,18 @@
-# manager.sh LOG: the node's service manager, as far as `systemctl restart containerd` needs one. It runs in the node and does there
-# what systemctl asks for, from wherever that is called.
+# manager.sh LOG: the node's service manager, as far as a restart of containerd by the system bus needs one. It runs in the node and
+# does there what busctl asks for, from wherever that is called.
 log=$1
 mkdir -p /run/systemd/system
 mkfifo /run/systemd/asked /run/systemd/answered
-cat >/usr/local/bin/systemctl <<'EOF'
+cat >/usr/local/bin/busctl <<'EOF'
 #!/bin/sh
-case $1 in
-    show) echo ActiveState=active; echo "MainPID=$(cat /var/log/containerd.log.pid)" ;;
-    *) echo "$*" >/run/systemd/asked; read -r status </run/systemd/answered; exit "$status" ;;
+case $* in
+    *ActiveState) echo 's "active"' ;;
+    *ExecMainStartTimestampMonotonic) echo "t $(cat /var/log/containerd.log.pid)" ;;
+    *RestartUnit\ ss\ containerd.service\ replace) echo "$*" >/run/systemd/asked; read -r status </run/systemd/answered; exit "$status" ;;
+    *) exit 1 ;;
 esac
 EOF
-chmod 755 /usr/local/bin/systemctl
+chmod 755 /usr/local/bin/busctl
 while read -r asked </run/systemd/asked; do
     echo "$asked" >>/run/systemd/done
     pid=$(cat "$log.pid")

@@ -1,0 +1,101 @@
+"""Whether an engine that runs serves a handler: it is asked itself, by the CRI's Status, since its files tell what a later start
+would make of them.
+
+Law: it looks, and waits no longer than its bound. gRPC over HTTP/2 is h2's; here is the one call (grpc, PROTOCOL-HTTP2.md).
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import ConnectionTerminated, DataReceived, StreamEnded, StreamReset
+from h2.exceptions import H2Error
+
+from oci_systemd.core.errors import Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PATIENCE = (
+    120.0  # seconds that an engine may take to serve after its restart: a distribution starts more than its containerd
+)
+ANSWER = 5.0  # seconds for one answer
+PAUSE = 0.25
+STATUS = "/runtime.v1.RuntimeService/Status"
+VERBOSE = b"\x08\x01"  # StatusRequest{verbose: true}
+CHUNK = 1 << 16
+LONGEST = 16 << 20  # bytes of an answer
+# cri-api, StatusResponse: its handlers since Kubernetes 1.30 (CRI-O 1.30, containerd 2.0); containerd 1 has them in its `config`.
+TABLE = """
+StatusResponse info=2M runtime_handlers=3RuntimeHandler*
+RuntimeHandler name=1s
+"""
+
+
+def wait_for(handler: str, place: Path) -> None:
+    """Wait until the engine at the socket `place` serves `handler`. A Problem where it does not."""
+    end = time.monotonic() + PATIENCE
+    said = ""
+    while time.monotonic() < end:
+        try:
+            names = handlers(place)
+            if names is None or handler in names:
+                return
+            said = f"it runs, and does not serve the handler {handler}"
+        except (OSError, H2Error) as error:
+            said = f"it does not answer: {error}"
+        time.sleep(PAUSE)
+    raise Problem(f"the engine at {place} was told, and {said}")
+
+
+def handlers(place: Path) -> set[str] | None:
+    """The handlers that the engine at the socket `place` has in effect; None where it does not say. An OSError or H2Error where it
+    does not answer."""
+    from oci_systemd.nri.table import messages
+
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.settimeout(ANSWER)
+        peer.connect(str(place))
+        answer = messages("cri.status", TABLE)["StatusResponse"].FromString(_call(peer, VERBOSE))
+    with suppress(ValueError, KeyError, TypeError):
+        return {*json.loads(answer.info["config"])["containerd"]["runtimes"]}
+    return {each.name for each in answer.runtime_handlers} or None
+
+
+def _call(peer: socket.socket, message: bytes) -> bytes:
+    """The message that STATUS answers with."""
+    connection = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+    connection.initiate_connection()
+    stream = connection.get_next_available_stream_id()
+    headers = [(":method", "POST"), (":scheme", "http"), (":path", STATUS), (":authority", "localhost")]
+    connection.send_headers(stream, [*headers, ("content-type", "application/grpc"), ("te", "trailers")])
+    connection.send_data(stream, struct.pack(">?I", False, len(message)) + message, end_stream=True)
+    peer.sendall(connection.data_to_send())
+    data = b""
+    end = time.monotonic() + ANSWER
+    while time.monotonic() < end and (part := peer.recv(CHUNK)):
+        for event in connection.receive_data(part):
+            if isinstance(event, DataReceived):
+                data += event.data or b""
+                connection.acknowledge_received_data(event.flow_controlled_length or 0, stream)
+            elif isinstance(event, StreamEnded | StreamReset | ConnectionTerminated):
+                return _unframed(data)
+        if len(data) > LONGEST:
+            break
+        with suppress(BrokenPipeError):
+            peer.sendall(connection.data_to_send())
+    raise OSError("it has closed the connection, or is too slow")
+
+
+def _unframed(data: bytes) -> bytes:
+    if len(data) < 5:
+        raise OSError("it serves no CRI")
+    _, length = struct.unpack_from(">?I", data)
+    return data[5 : 5 + length]

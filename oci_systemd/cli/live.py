@@ -23,9 +23,7 @@ from oci_systemd.core.errors import Problem
 if TYPE_CHECKING:
     from pathlib import Path
 
-PATIENCE = (
-    120.0  # seconds that an engine may take to serve after its restart: a distribution starts more than its containerd
-)
+PATIENCE = 120.0  # seconds from an engine's restart until it serves: a distribution starts more than its containerd
 ANSWER = 5.0  # seconds for one answer
 PAUSE = 0.25
 STATUS = "/runtime.v1.RuntimeService/Status"

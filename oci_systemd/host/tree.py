@@ -137,7 +137,7 @@ class Tree:
         """Make all of `changes`, and then remove those of `folders` that are empty. A Problem where nothing was changed."""
         made: list[Path] = []
         staged: list[_Staged] = []
-        with self._alone():
+        with self.alone():
             try:
                 for change in changes:
                     staged.append(self._stage(change, staged))
@@ -157,8 +157,8 @@ class Tree:
         return _Staged(place, change)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep others of us from writing meanwhile."""
+    def alone(self) -> Iterator[None]:
+        """Keep others of us from writing meanwhile. A Problem where another one does."""
         fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             self._lock(fd)

@@ -55,16 +55,11 @@ def own() -> Version | None:
 
 def deploy(version: Version, tree: Tree) -> list[str]:
     """Have `version` in `tree`, and called there. What was done, in words; nothing where it is so already."""
-    done = []
     try:
-        if _copy(version, tree):
-            done.append(f"copied {version.inside}")
-        home = tree.outside(version.home)
-        links = {"current": f"versions/{version.name}", **{f"bin/{each}": f"../current/bin/{each}" for each in LINKED}}
-        done += [f"wrote {version.home}/{name}" for name, target in links.items() if _link(home / name, target)]
+        with tree.alone():
+            return [*_copy(version, tree), *_links(version, tree)]
     except OSError as error:
         raise Problem(f"{version.inside} cannot be put below {tree.root}: {_why(error)}") from None
-    return done
 
 
 def prune(version: Version, tree: Tree, bundles: Iterable[str]) -> list[str]:
@@ -95,10 +90,10 @@ def remove(version: Version, tree: Tree, bundles: Iterable[str]) -> list[str]:
     return [f"removed {version.home}"]
 
 
-def _copy(version: Version, tree: Tree) -> bool:
+def _copy(version: Version, tree: Tree) -> list[str]:
     target = tree.outside(version.inside)
     if target.is_dir():
-        return False
+        return []
     made = [str(each) for each in Path(version.home).parents if not tree.exists(str(each))]
     beside = target.with_name(f".{version.name}.new")
     _clear(beside)  # what one of us that was killed has left
@@ -112,7 +107,13 @@ def _copy(version: Version, tree: Tree) -> bool:
         raise
     if made:
         tree.outside(f"{version.home}/{MADE}").write_text("".join(f"{folder}\n" for folder in made))
-    return True
+    return [f"copied {version.inside}"]
+
+
+def _links(version: Version, tree: Tree) -> list[str]:
+    home = tree.outside(version.home)
+    links = {"current": f"versions/{version.name}", **{f"bin/{each}": f"../current/bin/{each}" for each in LINKED}}
+    return [f"wrote {version.home}/{name}" for name, target in links.items() if _link(home / name, target)]
 
 
 def _why(error: OSError) -> str:

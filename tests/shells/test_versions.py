@@ -176,6 +176,13 @@ def test_a_version_that_a_shim_calls_stays(root: Path, old: Version, new: Versio
     assert versions.prune(new, tree, BUNDLES_OF_SHIMS) == [f"removed {HOME}/versions/1-aaaa"]
 
 
+def test_two_at_once_are_one_after_the_other(root: Path, old: Version) -> None:
+    tree = Tree(str(root))
+    with tree.alone(), pytest.raises(Problem, match="another oci-systemd writes below"):
+        versions.deploy(old, Tree(str(root)))
+    assert not (root / "opt").exists()
+
+
 def test_removal_leaves_what_was_there(root: Path, old: Version, new: Version) -> None:
     tree = Tree(str(root))
     before = files(root)

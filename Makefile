@@ -36,16 +36,16 @@ OLD   = $(TO)$(LIB).old
 
 WRITE = sed -e '1s|/bin/sh|$(SH)|' -e 's|@PYTHON@|$(PY)|g' -e 's|@LIB@|$(LIB)|g' -e 's|@RUNTIME@|$(RUNTIME)|g' -e 's|@GREP@|$(GREP)|g' -e 's|@BIN@|$(CALLED)|g' -e 's|@SITE@|$(SITE)|g'
 
+DIST = /usr/lib/python3/dist-packages
 # program or file:package, what a machine may lack
 TOOLS_DEMO = unshare:util-linux mmdebstrap:mmdebstrap runc:runc
 TOOLS_TEST = $(TOOLS_DEMO) nsenter:util-linux jq:jq busybox:busybox-static tini:tini strace:strace gpg:gpg \
              /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring \
              qemu-system-x86_64:qemu-system-x86 ssh:openssh-client mke2fs:e2fsprogs patchelf:patchelf buildah:buildah \
-             musl-gcc:musl-tools qemu-aarch64-static:qemu-user-static
+             musl-gcc:musl-tools qemu-aarch64-static:qemu-user-static man:man-db openssl:openssl $(TOOLS_DEB)
 TOOLS_BUNDLE = mmdebstrap:mmdebstrap patchelf:patchelf gpg:gpg /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 TOOLS_IMAGE = $(TOOLS_BUNDLE) buildah:buildah
-DIST  = /usr/lib/python3/dist-packages
-TOOLS_DEB = dpkg-deb:dpkg $(DIST)/click:python3-click $(DIST)/tomlkit:python3-tomlkit
+TOOLS_DEB = dpkg-deb:dpkg $(DIST)/click:python3-click $(DIST)/h2:python3-h2 $(DIST)/tomlkit:python3-tomlkit
 TOOLS_BENCH = runc:runc jq:jq cc:build-essential
 
 .PHONY: all demo test lint bench install uninstall bundle image deb clean python \
@@ -70,7 +70,9 @@ lint: $(VENV)/dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/mypy packaging/demo tests/cri tests/e2e tests/machine tests/bench tests/laws tests/fuzz tests/nri
+	$(VENV)/bin/mypy packaging/demo tests/cri tests/e2e tests/machine tests/bench tests/laws tests/fuzz tests/nri tests/packaging
+	$(VENV)/bin/mypy packaging/man
+	$(VENV)/bin/mypy packaging/bundle
 
 bench: tools-bench $(VENV)/dev
 	$(VENV)/bin/python -m tests.bench --check --svg tests/bench/bench.svg

@@ -27,9 +27,11 @@ def messages(package: str, table: str) -> dict[str, Any]:
             _add_field(package, message, field)
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
+    # The function is new in 4.22; before that, a factory's method did it (Debian 12 and 13 have 4.21).
+    factory: Any = message_factory
+    class_of = getattr(factory, "GetMessageClass", None) or factory.MessageFactory(pool).GetPrototype
     return {
-        message.name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{message.name}"))
-        for message in file.message_type
+        message.name: class_of(pool.FindMessageTypeByName(f"{package}.{message.name}")) for message in file.message_type
     }
 
 

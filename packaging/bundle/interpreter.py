@@ -60,8 +60,8 @@ def assemble(base: Base, home: Path, inside: Path, compiler: list[str]) -> None:
             module.unlink()
     compile_all(compiler, home / STDLIB, inside / STDLIB)
     shutil.copy(program(base.root / "usr"), program(home))
-    words = ["--set-interpreter", inside / "lib" / base.loader.name, "--force-rpath", "--set-rpath", inside / "lib"]
-    subprocess.run(["patchelf", *words, program(home)], check=True)
+    words = ["--set-interpreter", f"{inside}/lib/{base.loader.name}", "--force-rpath", "--set-rpath", f"{inside}/lib"]
+    subprocess.run(["patchelf", *words, str(program(home))], check=True)
 
 
 def needed_by(file: Path) -> set[str]:
@@ -72,7 +72,17 @@ def needed_by(file: Path) -> set[str]:
 
 def compile_all(compiler: list[str], folder: Path, inside: Path) -> None:
     """Byte code for all that is in `folder`, which will be found at `inside`; nothing is checked against its source later."""
-    words = ["-m", "compileall", "-q", "--invalidation-mode=unchecked-hash", "-s", folder, "-p", inside, folder]
+    words = [
+        "-m",
+        "compileall",
+        "-q",
+        "--invalidation-mode=unchecked-hash",
+        "-s",
+        str(folder),
+        "-p",
+        str(inside),
+        str(folder),
+    ]
     subprocess.run([*compiler, *words], check=True)
 
 

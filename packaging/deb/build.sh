@@ -1,0 +1,53 @@
+#!/bin/sh
+# build.sh BUILD: make the Debian package of what `make install` installs, in the directory BUILD. REVISION= is Debian's part of
+# its version. Of all that depends on the node's interpreter nothing is in it: `compile` makes that there.
+set -eu
+umask 022
+build=$1
+here=$(dirname "$0")
+source=$here/../..
+upstream=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' "$source/oci_systemd/__init__.py")
+version=$upstream-${REVISION:-1}
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+: "${SOURCE_DATE_EPOCH:=$(git -C "$source" log -1 --format=%ct 2>/dev/null || stat -c %Y "$source/CHANGELOG.md")}"
+export SOURCE_DATE_EPOCH
+lib=$root/usr/lib/oci-systemd
+share=$root/usr/share
+doc=$share/doc/oci-systemd
+
+# The names that Debian's own files have on every node, whatever this machine is.
+${MAKE:-make} -C "$source" --no-print-directory -s install "DESTDIR=$root" PREFIX=/usr PYTHON=/usr/bin/python3 PY=/usr/bin/python3 \
+    COMPILER=: RUNTIME=/usr/bin/runc GREP=/usr/bin/grep DEPENDENCIES=no \
+    SITE=/usr/lib/python3/dist-packages:/usr/lib/oci-systemd/fallback >/dev/null
+rm "$lib/made"
+install -m 755 "$here/compile" "$source/packaging/launcher/freeze.py" "$lib"
+chmod 644 "$lib/freeze.py"
+install -D -m 644 "$here/fallback/orjson.py" "$lib/fallback/orjson.py"
+install -D -m 755 "$here/rtupdate" "$share/python3/runtime.d/oci-systemd.rtupdate"
+PYTHONPATH=$lib/fallback /usr/bin/python3 -B "$source/packaging/man" "$lib" "$share"
+mv "$share/zsh/site-functions" "$share/zsh/vendor-completions"
+find "$share/man" -type f -exec gzip -9n {} +
+install -D -m 644 "$source/packaging/config.toml" "$root/etc/oci-systemd/config.toml"
+install -D -m 644 "$source/packaging/logrotate" "$root/etc/logrotate.d/oci-systemd"
+install -D -m 644 "$here/copyright" "$doc/copyright"
+gzip -9n <"$source/CHANGELOG.md" >"$doc/changelog.gz"
+maintainer=$(sed -n 's/^Maintainer: //p' "$here/control.in")
+gzip -9n >"$doc/changelog.Debian.gz" <<END
+oci-systemd ($version) unstable; urgency=medium
+
+  * $upstream, as packaged by its source: see changelog.gz.
+
+ -- $maintainer  $(date -u -R -d "@$SOURCE_DATE_EPOCH")
+END
+
+size=$(du -sk --apparent-size "$root" | cut -f1)
+mkdir "$root/DEBIAN"
+install -m 755 "$here/postinst" "$here/prerm" "$here/postrm" "$root/DEBIAN"
+sed -e "s|@VERSION@|$version|" -e "s|@SIZE@|$size|" "$here/control.in" >"$root/DEBIAN/control"
+(cd "$root" && find etc -type f | LC_ALL=C sort | sed 's|^|/|' >DEBIAN/conffiles)
+(cd "$root" && find usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum >DEBIAN/md5sums)
+find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+chmod 755 "$root"
+mkdir -p "$build"
+dpkg-deb --root-owner-group -Zxz --build "$root" "$build/oci-systemd_${version}_all.deb"

@@ -1,0 +1,237 @@
+"""Write the manual pages and what shells complete by: `python packaging/man LIB SHARE`, by a Python with click.
+
+LIB has the package, and is looked into first; SHARE is `share` below a prefix. What the pages say is what the command line says
+of itself, and the table of settings; only what the wrapper does is written down here, in oci-systemd-runtime.8.
+
+Law: the same source gives the same pages, whichever click it is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from datetime import UTC, datetime
+from inspect import cleandoc
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import roff
+from click.shell_completion import ShellComplete, get_completion_class
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).parent
+# Where each shell looks below `share`.
+COMPLETIONS = {
+    "bash": "bash-completion/completions/oci-systemd",
+    "zsh": "zsh/site-functions/_oci-systemd",
+    "fish": "fish/vendor_completions.d/oci-systemd.fish",
+}
+FILES = {
+    "/etc/oci-systemd/config.toml": "The settings: oci-systemd-config(5).",
+    "/etc/oci-systemd/engines": "What `oci-systemd install` wrote into which engine's configuration, to take it back.",
+    "/var/log/oci-systemd.log": "What was done to which container, where there is no journal.",
+}
+ENVIRONMENT = {
+    "OCI_SYSTEMD_CONFIG": "Another settings file.",
+    "NO_COLOR": "Print without colours.",
+}
+# How a paragraph of an epilog begins, and the section that it becomes; what else there is are notes.
+SECTIONS = {"Examples": "examples", "Exit status": "exit status"}
+SETTINGS = """The node owner's settings are TOML. The file need not exist, and each setting has a default. Names below stand
+    as table and key: `log.level` is `level` in the table `[log]`."""
+ANNOTATIONS = """A container, or its pod, says by these what it wants. For one container NAME of a pod, KEY/NAME wins over KEY. A
+    wrong value fails the creation."""
+MISTAKES = """A container that is not served never fails because of a mistake in this file; one that is fails until it is
+    corrected. `oci-systemd config check` tells every mistake, and `oci-systemd config` what is in effect."""
+
+
+def main(lib: Path, share: Path) -> None:
+    sys.path.insert(0, str(lib))
+    from oci_systemd.cli import cli
+
+    for name, text in pages(cli).items():
+        write(share / "man" / f"man{name[-1]}" / name, text)
+    for shell, place in COMPLETIONS.items():
+        write(share / place, completion(cli, shell))
+
+
+def write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    file.chmod(0o644)
+
+
+def completion(cli: click.Command, shell: str) -> str:
+    kind = get_completion_class(shell)
+    assert kind
+    text = ShellComplete.source(kind(cli, {}, "oci-systemd", "_OCI_SYSTEMD_COMPLETE")).strip()
+    if shell == "zsh":  # what zsh loads by itself must complete at once; click's own end does from the second time on
+        return text.partition("\n}\n")[0] + '\n}\n\n_oci_systemd_completion "$@"\n'
+    return text + "\n"
+
+
+def pages(cli: click.Group) -> dict[str, str]:
+    """Every page by the name of its file."""
+    commands = {context.command_path.replace(" ", "-"): page(context) for context in contexts(cli)}
+    wrapper = (HERE / "oci-systemd-runtime.8").read_text().replace("@VERSION@", version()).replace("@DATE@", date())
+    return {f"{name}.1": text for name, text in commands.items()} | {
+        "oci-systemd-config.5": settings(),
+        "oci-systemd-runtime.8": wrapper + what_pods_say(),
+    }
+
+
+def version() -> str:
+    from oci_systemd import __version__
+
+    return __version__
+
+
+def date() -> str:
+    """The day of the source (reproducible-builds.org, SOURCE_DATE_EPOCH); none where nobody tells."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%d") if epoch else ""
+
+
+def contexts(command: click.Command, parent: click.Context | None = None) -> Iterator[click.Context]:
+    """A context for the command, and for each below it."""
+    name = "oci-systemd" if parent is None else command.name
+    context = click.Context(command, parent=parent, info_name=name, **command.context_settings)
+    yield context
+    for _, below in commands_of(context):
+        yield from contexts(below, context)
+
+
+def commands_of(context: click.Context) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(context.command, click.Group):
+        for name in context.command.list_commands(context):
+            command = context.command.get_command(context, name)
+            if command:
+                yield name, command
+
+
+# Pages of commands
+
+
+def page(context: click.Context) -> str:
+    command = context.command
+    about, *rest = paragraphs(command.help)
+    return "".join(
+        (
+            roff.header(context.command_path, 1, version(), date(), about),
+            roff.section("synopsis", synopsis(context)),
+            roff.section("description", *map(body, rest or [about])),
+            roff.section("options", *options(context)),
+            roff.section("commands", *commands(context)),
+            *epilog(command.epilog),
+            *(() if context.parent else (named("environment", ENVIRONMENT), named("files", FILES))),
+            see_also(context),
+        )
+    )
+
+
+def paragraphs(text: str | None) -> list[str]:
+    return re.split(r"\n\s*\n", cleandoc(text or "").strip())
+
+
+def synopsis(context: click.Context) -> str:
+    pieces = " ".join(context.command.collect_usage_pieces(context))
+    return f"{roff.bold(context.command_path)} {roff.plain(pieces)}\n"
+
+
+def body(text: str) -> str:
+    """A paragraph; what stands behind a backspace, or is indented, stays in its lines (as click has it)."""
+    lines = text.splitlines()
+    if lines[0] == "\b":
+        return roff.verbatim(lines[1:])
+    if len(lines) > 1 and all(line.startswith("  ") for line in lines[1:]):
+        return roff.paragraph(lines[0]) + roff.verbatim(cleandoc("\n".join(["", *lines[1:]])).splitlines())
+    return roff.paragraph(text)
+
+
+def options(context: click.Context) -> Iterator[str]:
+    for parameter in context.command.get_params(context):
+        record = parameter.get_help_record(context)
+        if record and isinstance(parameter, click.Option):
+            yield roff.item(roff.bold(record[0]), record[1])
+
+
+def commands(context: click.Context) -> Iterator[str]:
+    for name, command in commands_of(context):
+        page = f"{context.command_path} {name}".replace(" ", "-")
+        yield roff.item(f"{roff.bold(page)}(1)", paragraphs(command.help)[0])
+
+
+def epilog(text: str | None) -> Iterator[str]:
+    for part in paragraphs(text) if text else ():
+        lines = part.removeprefix("\b\n")
+        title, colon, rest = lines.partition(":")
+        known = SECTIONS.get(title) if colon else None
+        if known and rest.startswith("\n"):
+            yield roff.section(known, roff.verbatim(cleandoc(rest).splitlines()))
+        else:
+            yield roff.section(known or "notes", body(rest.strip() if known else lines))
+
+
+def named(title: str, rows: dict[str, str]) -> str:
+    return roff.section(title, *(roff.item(roff.bold(name), text) for name, text in rows.items()))
+
+
+def see_also(context: click.Context) -> str:
+    above = [context.parent.command_path.replace(" ", "-") + "(1)"] if context.parent else []
+    return references(*above, "oci-systemd-config(5)", "oci-systemd-runtime(8)")
+
+
+def references(*pages: str) -> str:
+    names = (page.partition("(") for page in pages)
+    return roff.section("see also", ",\n".join(f"{roff.bold(name)}({number}" for name, _, number in names) + "\n")
+
+
+# Pages of tables
+
+
+def settings() -> str:
+    from oci_systemd.core.settings import TABLE
+
+    rows = (
+        roff.item(f"{roff.bold(name)} = {roff.plain(toml(default))}", f"{sentence(text)} It takes {check(object())}.")
+        for name, (default, check, text) in TABLE.items()
+    )
+    return "".join(
+        (
+            roff.header("oci-systemd-config", 5, version(), date(), "settings of oci-systemd"),
+            roff.section("synopsis", "/etc/oci\\-systemd/config.toml\n"),
+            roff.section("description", roff.paragraph(SETTINGS), roff.paragraph(MISTAKES)),
+            roff.section("settings", *rows),
+            named("environment", {"OCI_SYSTEMD_CONFIG": ENVIRONMENT["OCI_SYSTEMD_CONFIG"]}),
+            references("oci-systemd-config(1)", "oci-systemd-runtime(8)"),
+        )
+    )
+
+
+def sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def toml(value: object) -> str:
+    """A default as the file has it."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml, value))}]"
+    return f'"{value}"' if isinstance(value, str) else str(value).lower()
+
+
+def what_pods_say() -> str:
+    """What a container may say for itself: the table of annotations, and what each takes."""
+    from oci_systemd.core.annotations import KEYS
+
+    rows = (roff.item(roff.bold(key), f"Takes {check('')}.") for key, check in KEYS.items())
+    return roff.section("annotations", roff.paragraph(ANNOTATIONS), *rows) + references(
+        "oci-systemd(1)", "oci-systemd-config(5)", "runc(8)", "crun(1)"
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import posixpath
 import sys
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
@@ -12,16 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from oci_systemd.cli import live
+from oci_systemd.cli import installed, live
 from oci_systemd.cli.diff import coloured, unified
-from oci_systemd.cli.installed import launchers
 from oci_systemd.cli.output import on_terminal, out, say
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.paths import clean, is_at_or_below
 from oci_systemd.engines import plan as plans
 from oci_systemd.engines import record
 from oci_systemd.engines.engines import ENGINES, Engine, command_of
-from oci_systemd.engines.launcher import NAME, is_ours, programs_in, runtime_of, stub
+from oci_systemd.engines.launcher import is_ours, programs_in, stub
 from oci_systemd.engines.place import PROGRAMS, Place, find
 from oci_systemd.engines.plan import Change, Edit, Overlay, Plan
 from oci_systemd.engines.state_roots import BUNDLES_OF_SHIMS
@@ -32,7 +29,6 @@ from oci_systemd.host.tree import Tree
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-HOOKS = "share/oci-systemd/hooks.d"
 FEW = 3  # IDs that a sentence names
 
 INSTALL_EXAMPLES = """\b
@@ -101,13 +97,11 @@ def install(
     tree = Tree(root)
     module = ENGINES[engine]
     place = find(tree, engine, module.PLACES, _full_path("--config", config))
-    launcher = _launcher(tree, _full_path("--launcher", launcher))
+    called = installed.launcher(tree, _full_path("--launcher", launcher))
     without = Overlay(tree, plans.uninstall(engine, handler, tree).changes)
     runtime = _full_path("--runtime", runtime) if "/" in runtime else runtime
-    real, binary, more = _behind(
-        tree, engine, handler, launcher, place, runtime or _base_runtime(module, without, place)
-    )
-    wanted = Wanted(handler, binary, real, as_default, _hooks(tree, launcher) if hook else "")
+    real, binary, more = _behind(tree, engine, handler, called, place, runtime or _base_runtime(module, without, place))
+    wanted = Wanted(handler, binary, real, as_default, _hooks(called) if hook else "")
     version = commands.version(_program(tree, place), tree.root) if engine == "containerd" else ""
     plan = plans.install(
         engine,
@@ -204,52 +198,29 @@ def _full_path(option: str, given: str) -> str:
     return clean(given) if given else ""
 
 
-def _launcher(tree: Tree, given: str) -> str:
-    """The installed launcher, by its path in the root: the one given, else that beside this package, else the usual one."""
-    if versions.own():  # it will be there as it is here
-        tree = Tree()
-    found = next((place for place in ([given] if given else launchers()) if tree.is_program(place)), "")
-    if not found or not _runtime_in(tree, found):
-        where = f" at {given}" if given else ""
-        raise Problem(f"there is no {NAME}{where} under {tree.root}: `make install` puts it there, --launcher names it")
-    return found
-
-
-def _runtime_in(tree: Tree, launcher: str) -> str:
-    """The real runtime that a launcher's text names; "" where that is no launcher."""
-    with suppress(Problem):
-        return runtime_of(tree.read(launcher) or "")
-    return ""
-
-
 def _base_runtime(module: Engine, tree: plans.Tree, place: Place) -> str:
     """What the engine's own handler calls; "" where it is the usual runc on PATH."""
     return module.base_runtime(tree, place.main) or ("runc" if place.bins else "")
 
 
 def _behind(
-    tree: Tree, engine: str, handler: str, launcher: str, place: Place, runtime: str
+    tree: Tree, engine: str, handler: str, launcher: installed.Launcher, place: Place, runtime: str
 ) -> tuple[str, str, list[Edit]]:
     """The real runtime, the program that the engine is to call for it, and the edit that makes that one."""
-    version = versions.own()
-    own = _runtime_in(Tree() if version else tree, launcher)
-    name = runtime or ("runc" if version else own)  # what a self-contained tree names was nobody's choice
+    name = runtime or launcher.usual
     real = tree.program(name, (*place.bins, *PROGRAMS))
     if not real or is_ours(real) or is_ours(str(tree.outside(real))):
         raise Problem(f"the real runtime {name!r} is not there, or no other program: name one with --runtime PATH")
-    if own and tree.outside(real) == tree.outside(own):
-        return real, launcher, []
-    shell = f"{posixpath.dirname(launcher)}/sh" if version else "/bin/sh"
-    path, text = stub(launcher, real, engine, handler, shell)
+    if tree.outside(real) == tree.outside(launcher.runtime):
+        return real, launcher.path, []
+    path, text = stub(launcher.path, real, engine, handler, launcher.shell)
     return real, path, [Edit(path, (), text)]
 
 
-def _hooks(tree: Tree, launcher: str) -> str:
-    version = versions.own()
-    folder = f"{version.home}/current/{HOOKS}" if version else clean(f"{launcher}/../../{HOOKS}")
-    if not (Tree() if version else tree).exists(folder):
-        raise Problem(f"there are no hooks in {folder}: `make install` puts them there")
-    return folder
+def _hooks(launcher: installed.Launcher) -> str:
+    if not launcher.hooks:
+        raise Problem(f"there are no hooks beside {launcher.path}: `make install` puts them there")
+    return launcher.hooks
 
 
 def _program(tree: Tree, place: Place) -> str:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import oci_systemd
-from oci_systemd.engines.launcher import NAME
+from oci_systemd.core.errors import Problem
+from oci_systemd.core.paths import clean
+from oci_systemd.engines.launcher import NAME, runtime_of
 from oci_systemd.host import versions
 
+if TYPE_CHECKING:
+    from oci_systemd.host.tree import Tree
+
+HOOKS = "share/oci-systemd/hooks.d"
 LIB = ("lib", "oci-systemd", "oci_systemd")  # below the prefix
 USUAL = ("/usr/local/bin", "/usr/bin", "/opt/oci-systemd/bin")
 
@@ -20,3 +28,33 @@ def launchers() -> list[str]:
     package = Path(oci_systemd.__file__).parent
     beside = [str(package.parents[2] / "bin")] if package.parts[-3:] == LIB else []
     return [f"{folder}/{NAME}" for folder in dict.fromkeys((*beside, *USUAL))]
+
+
+class Launcher(NamedTuple):
+    """What an engine is to call: its `path` in the root, and the runtime that its text names. `usual` is the runtime behind it
+    where nobody names one; `shell` runs stubs of it; `hooks` is the folder beside it, "" where there is none."""
+
+    path: str
+    runtime: str
+    usual: str
+    shell: str
+    hooks: str
+
+
+def launcher(tree: Tree, given: str) -> Launcher:
+    """The launcher of this version, where we run from a self-contained tree; else the one given, that beside this package, or the
+    usual one."""
+    version = versions.own()
+    if version and not given:
+        hooks = f"{version.home}/current/{HOOKS}" if (version.source / HOOKS).is_dir() else ""
+        text = (version.source / "bin" / NAME).read_text()
+        return Launcher(version.launcher, runtime_of(text), "runc", f"{version.home}/bin/sh", hooks)
+    found = next((place for place in ([given] if given else launchers()) if tree.is_program(place)), "")
+    runtime = ""
+    with suppress(Problem):
+        runtime = runtime_of(tree.read(found) or "") if found else ""
+    if not runtime:
+        where = f" at {given}" if given else ""
+        raise Problem(f"there is no {NAME}{where} under {tree.root}: `make install` puts it there, --launcher names it")
+    hooks = clean(f"{found}/../../{HOOKS}")
+    return Launcher(found, runtime, runtime, "/bin/sh", hooks if tree.exists(hooks) else "")

@@ -99,6 +99,28 @@ def test_doctor_finds_the_wrapper_in_order(node: Node) -> None:
     assert wrapper and all(each["status"] == "pass" for each in wrapper), found
 
 
+def test_a_version_that_was_unpacked_by_hand_makes_itself_the_one_that_is_called(bundle: Path, cache: None) -> None:
+    name = version(bundle)
+    with Node(bare("glibc")) as node:
+        archive = bundle.parents[1] / f"oci-systemd-{name}-{bundle.name}.tar.gz"
+        subprocess.run(["tar", "-C", node.path("/"), "-xzf", archive], check=True)
+        node.path("/etc/containerd").mkdir()
+        node.path("/etc/containerd/config.toml").write_text("version = 2\n")
+        program = f"{HOME}/versions/{name}/bin/oci-systemd"
+        said = node.run(program, "install", "containerd", "--handler=a").stdout.splitlines()
+        assert f"wrote {HOME}/current" in said and "next: systemctl restart containerd" in said
+        assert f'BinaryName = "{HOME}/bin/oci-systemd-runtime"' in node.path("/etc/containerd/config.toml").read_text()
+        shutil.copy(node.path("/usr/bin/runc"), node.path("/usr/sbin/other"))
+        node.run(f"{HOME}/bin/oci-systemd", "install", "containerd", "--handler=b", "--runtime=/usr/sbin/other")
+        stub = f"{HOME}/bin/oci-systemd-runtime.containerd.b"
+        assert node.path(stub).read_text().startswith(f"#!{HOME}/bin/sh\n")
+        assert "runc version" in node.run(stub, "--version").stdout
+        for handler in "ab":
+            node.run(f"{HOME}/bin/oci-systemd", "uninstall", "containerd", f"--handler={handler}")
+        assert node.path("/etc/containerd/config.toml").read_text() == "version = 2\n"
+        assert node.path(f"{HOME}/current").is_symlink()  # what was put there by hand is taken away by hand
+
+
 # What it is made of
 
 

@@ -114,13 +114,12 @@ def install(
         _check_unused(tree, engine, [change.path for change in plan.changes if change.new is None], "")
         _bring(tree)
     needed = place.removal if plan.takes_back and place.removal else place.restart
-    serves = (
-        partial(live.wait_for, handler, tree.outside(place.socket))
-        if place.socket and tree.exists(place.socket)
-        else None
-    )
-    _carry_out(tree, plan, command_of(tree, needed), dry_run=dry_run, restart=restart, check=serves)
-    if not plan.changes:
+    asked = [tree.outside(place.socket)] if place.socket and tree.exists(place.socket) else []
+    # One of us that was stopped in between has written the files, and told nobody.
+    stale = restart == "auto" and not dry_run and any(live.lacks(handler, each) for each in asked)
+    checks = [partial(live.wait_for, handler, each) for each in asked]
+    _carry_out(tree, plan, command_of(tree, needed), dry_run=dry_run, restart=restart, stale=stale, checks=checks)
+    if not plan.changes and not stale:
         out(f"{engine} has the handler {handler} already; nothing to do\n")
     if node and not dry_run:
         _label(node, handler)
@@ -228,9 +227,17 @@ def _program(tree: Tree, place: Place) -> str:
 
 
 def _carry_out(
-    tree: Tree, plan: Plan, command: str, *, dry_run: bool, restart: str, check: Callable[[], None] | None = None
+    tree: Tree,
+    plan: Plan,
+    command: str,
+    *,
+    dry_run: bool,
+    restart: str,
+    stale: bool = False,
+    checks: Iterable[Callable[[], None]] = (),
 ) -> None:
-    """Write the plan, or show it, and say what is next. `check` raises a Problem where the engine runs, but not as planned."""
+    """Write the plan, or show it, and say what is next. `stale`: the engine must be told, also where nothing changes. Each of
+    `checks` raises a Problem where the engine runs, but not as planned."""
     for sentence in plan.kept:
         say(sentence)
     if dry_run:
@@ -238,7 +245,7 @@ def _carry_out(
             lines = unified(change.path, change.old or "", change.new or "", json=False)
             out("".join(coloured(lines) if on_terminal(sys.stdout) else lines))
         return
-    told = bool(command) and plan.concerns_engine
+    told = bool(command) and (plan.concerns_engine or stale)
     if told and restart == "auto":
         commands.check_systemd(command, tree.root)
     made = [folder for folder in _above(plan.changes) if not tree.exists(folder)]
@@ -253,7 +260,7 @@ def _carry_out(
         return
     try:
         commands.restart(command, tree.root)
-        if check:
+        for check in checks:
             check()
     except Problem as problem:
         raise Problem(f"{problem}; {_put_back(tree, plan, made, command)}") from None

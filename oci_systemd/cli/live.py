@@ -37,20 +37,22 @@ RuntimeHandler name=1s
 """
 
 
+def lacks(handler: str, place: Path) -> str:
+    """Why the engine at the socket `place` does not serve `handler`; "" where it does, or does not say."""
+    try:
+        names = handlers(place)
+    except (OSError, H2Error) as error:
+        return f"it does not answer: {error}"
+    return "" if names is None or handler in names else f"it runs, and does not serve the handler {handler}"
+
+
 def wait_for(handler: str, place: Path) -> None:
     """Wait until the engine at the socket `place` serves `handler`. A Problem where it does not."""
     end = time.monotonic() + PATIENCE
-    said = ""
-    while time.monotonic() < end:
-        try:
-            names = handlers(place)
-            if names is None or handler in names:
-                return
-            said = f"it runs, and does not serve the handler {handler}"
-        except (OSError, H2Error) as error:
-            said = f"it does not answer: {error}"
+    while (why := lacks(handler, place)) and time.monotonic() < end:
         time.sleep(PAUSE)
-    raise Problem(f"the engine at {place} was told, and {said}")
+    if why:
+        raise Problem(f"the engine at {place} was told, and {why}")
 
 
 def handlers(place: Path) -> set[str] | None:

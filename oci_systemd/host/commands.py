@@ -64,24 +64,30 @@ def restart(command: str, root: Path = Path("/")) -> None:
         raise Problem(f"`{command}` cannot be run: {error}") from None
     if done.returncode:
         raise Problem(f"`{command}` failed: {done.stderr.strip() or f'it ended with {done.returncode}'}")
-    _settle(unit, root, before if verb == "restart" else State("", ""))
+    _settle(unit, root, before if verb == "restart" else State())
 
 
 class State(NamedTuple):
-    """A unit's ActiveState, and when its main process was started."""
+    """A unit's ActiveState and SubState, and when its main process was started (systemd, org.freedesktop.systemd1(5))."""
 
-    active: str
-    started: str
+    active: str = ""
+    sub: str = ""
+    started: str = ""
+
+    @property
+    def has_failed(self) -> bool:
+        """With Restart= a unit that fails is hardly ever seen as failed: it waits for its next start."""
+        return self.active == "failed" or self.sub == "auto-restart"
 
 
 def _settle(unit: str, root: Path, before: State) -> None:
     """Wait until `unit`, started anew since `before`, stays up: one that reads a wrong file ends at once, and is started again."""
-    last, end = State("", ""), time.monotonic() + RESTART
+    last, end = State(), time.monotonic() + RESTART
     while time.monotonic() < end:
         state = _state(unit, root)
         if state == last and state.active == "active" and state.started != before.started:
             return
-        if state.active == "failed":
+        if state.has_failed:
             break
         last = state
         time.sleep(SETTLED)
@@ -90,13 +96,14 @@ def _settle(unit: str, root: Path, before: State) -> None:
 
 def _state(unit: str, root: Path) -> State:
     if root == Path("/"):
-        said = output(["systemctl", "show", "--property=ActiveState,ExecMainStartTimestampMonotonic", unit]) or ""
+        said = (
+            output(["systemctl", "show", "--property=ActiveState,SubState,ExecMainStartTimestampMonotonic", unit]) or ""
+        )
         values = dict(line.partition("=")[::2] for line in said.splitlines())
-        return State(values.get("ActiveState", ""), values.get("ExecMainStartTimestampMonotonic", ""))
-    return State(
-        _property(unit, "Unit", "ActiveState", root),
-        _property(unit, "Service", "ExecMainStartTimestampMonotonic", root),
-    )
+        names = ("ActiveState", "SubState", "ExecMainStartTimestampMonotonic")
+        return State(*(values.get(name, "") for name in names))
+    active, sub = (_property(unit, "Unit", name, root) for name in ("ActiveState", "SubState"))
+    return State(active, sub, _property(unit, "Service", "ExecMainStartTimestampMonotonic", root))
 
 
 def _method(verb: str, unit: str) -> list[str]:

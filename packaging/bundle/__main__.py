@@ -28,9 +28,8 @@ SOURCE = Path(__file__).parents[2]
 HOME = Path("/opt/oci-systemd")
 LINKED = ("oci-systemd", "oci-systemd-runtime", "sh")  # as host/versions.py has them
 APPLETS = ("sh", "grep")  # what our programs call
-RUNTIME = (
-    "/usr/bin/runc"  # where most nodes have it; `oci-systemd install` puts another before each handler that needs it
-)
+# Where most nodes have it; `oci-systemd install` puts another before each handler that needs it.
+RUNTIME = "/usr/bin/runc"
 # What a version is made of, beside the packages.
 OURS = (
     "oci_systemd",

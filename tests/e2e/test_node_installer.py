@@ -137,6 +137,7 @@ class Told:
 
 
 INSTALL = ("install", "containerd", "--root=/host", "--restart=auto")
+LATE = "--handler=late"
 UNINSTALL = ("uninstall", "containerd", "--root=/host", "--restart=auto")
 
 
@@ -148,6 +149,8 @@ def story(engine: Containerd, images: dict[str, Path]) -> Story:
     story.before = files(engine.node)
     told.run("install", "1", *INSTALL)
     told.run("again", "1", *INSTALL)
+    told.run("written", "1", "install", "containerd", "--root=/host", LATE)
+    told.run("told", "1", *INSTALL, LATE)
     pod = begin(engine, "machine", Case())
     try:
         story.states["booted"] = pod.system_state()
@@ -160,6 +163,7 @@ def story(engine: Containerd, images: dict[str, Path]) -> Story:
         story.seconds_to_stop = pod.stop()
     finally:
         pod.where.close()
+    told.run("one handler less", "2", *UNINSTALL, LATE)
     told.run("removed", "2", *UNINSTALL)
     told.run("removed again", "2", *UNINSTALL)
     story.after = files(engine.node)
@@ -178,12 +182,18 @@ def test_once_more_changes_nothing(story: Story) -> None:
     assert "nothing to do" in story.said["again"]
 
 
+def test_an_engine_that_was_not_told_yet_is_told(story: Story) -> None:
+    """As after an installer that was stopped between the two."""
+    assert (story.codes["written"], story.restarts["written"]) == (0, 1)
+    assert (story.codes["told"], story.restarts["told"]) == (0, 2), story.said["told"]
+
+
 def test_systemd_boots_by_the_handler(story: Story) -> None:
     assert story.states["booted"] == "running"
 
 
 def test_an_upgrade_keeps_what_runs_and_needs_no_restart(story: Story) -> None:
-    assert (story.codes["upgrade"], story.restarts["upgrade"]) == (0, 1), story.said["upgrade"]
+    assert (story.codes["upgrade"], story.restarts["upgrade"]) == (0, 2), story.said["upgrade"]
     assert f"wrote {HOME}/current" in story.said["upgrade"]
     assert story.states["upgraded"] == "running"
 
@@ -204,15 +214,16 @@ def test_removal_is_refused_while_a_pod_needs_it(story: Story) -> None:
 
 
 def test_removal_leaves_the_node_as_it_was(story: Story) -> None:
+    assert story.versions["one handler less"] == [story.names[1]]
     assert story.codes["removed"] == 0, story.said["removed"]
-    assert story.restarts["removed"] == 2
+    assert story.restarts["removed"] == 4
     assert {
         path for path in story.before.keys() | story.after.keys() if story.before.get(path) != story.after.get(path)
     } == set()
 
 
 def test_removal_once_more_is_no_error(story: Story) -> None:
-    assert (story.codes["removed again"], story.restarts["removed again"]) == (0, 2)
+    assert (story.codes["removed again"], story.restarts["removed again"]) == (0, 4)
 
 
 def test_the_image_is_small(images: dict[str, Path]) -> None:

@@ -89,6 +89,7 @@ def test_an_engine_that_does_not_come_up_gets_its_files_back(machine: Machine, n
         machine.script(
             "rm -r /run/systemd/system/containerd.service.d; systemctl daemon-reload; systemctl restart containerd"
         )
+        node.cri.wait_ready(TO_END)
     assert (code, "all is as it was, and the engine runs" in said) == (2, True), said
     assert HANDLER not in in_containerd(machine)
     assert run(node, "install")[0] == run(node, "uninstall")[0] == 0

@@ -511,7 +511,9 @@ BUSCTL = """#!/bin/sh
 case $* in
     *RestartUnit\\ ss\\ containerd.service\\ replace) echo start >>/starts ;;
     *"get-property org.freedesktop.systemd1 /org/freedesktop/systemd1/unit/containerd_2eservice "*Unit*ActiveState)
-        if grep -q oci-systemd-runtime /etc/containerd/config.toml; then echo 's "failed"'; else echo 's "active"'; fi ;;
+        if grep -q oci-systemd-runtime /etc/containerd/config.toml; then echo 's "@STATE@"'; else echo 's "active"'; fi ;;
+    *"systemd1.Unit SubState")
+        if grep -q oci-systemd-runtime /etc/containerd/config.toml; then echo 's "@SUB@"'; else echo 's "running"'; fi ;;
     *"systemd1.Service ExecMainStartTimestampMonotonic") echo "t $(grep -c start /starts)" ;;
     *) exit 1 ;;
 esac
@@ -529,9 +531,14 @@ def booted(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for applet in ("sh", "grep"):
         (root / "bin" / applet).symlink_to("busybox")
     (root / "run/systemd/system").mkdir(parents=True)
-    program(root / "usr/bin/busctl", BUSCTL)
+    fail(root, "failed", "failed")
     monkeypatch.setattr(commands, "SETTLED", 0.01)
     return root
+
+
+def fail(root: Path, state: str, sub: str) -> None:
+    """Have the unit be in that state while a file of the engine names our handler."""
+    program(root / "usr/bin/busctl", BUSCTL.replace("@STATE@", state).replace("@SUB@", sub))
 
 
 def starts(root: Path) -> int:
@@ -543,12 +550,14 @@ def starts(root: Path) -> int:
 
 
 def test_restart_is_done_by_the_systemd_of_the_root_and_waited_for(booted: Path) -> None:
-    program(booted / "usr/bin/busctl", BUSCTL.replace("grep -q", "false && grep -q"))
+    fail(booted, "active", "running")
     assert done(booted, "install", "containerd", "--restart", "auto")[-1] == "done: systemctl restart containerd"
     assert starts(booted) == 1
 
 
-def test_engine_that_does_not_come_up_gets_its_files_back(booted: Path) -> None:
+@pytest.mark.parametrize(("state", "sub"), [("failed", "failed"), ("activating", "auto-restart")])
+def test_engine_that_does_not_come_up_gets_its_files_back(booted: Path, state: str, sub: str) -> None:
+    fail(booted, state, sub)
     config(booted / "etc/containerd/config.toml", "version = 2\n")
     before = files(booted)
     result = run(booted, "install", "containerd", "--restart", "auto")

@@ -7,6 +7,7 @@ cat >/usr/local/bin/busctl <<'EOF'
 #!/bin/sh
 case $* in
     *ActiveState) echo 's "active"' ;;
+    *SubState) echo 's "running"' ;;
     *ExecMainStartTimestampMonotonic) echo "t $(cat /var/log/containerd.log.pid)" ;;
     *RestartUnit\ ss\ containerd.service\ replace) echo "$*" >/run/systemd/asked; read -r status </run/systemd/answered; exit "$status" ;;
     *) exit 1 ;;

@@ -115,6 +115,20 @@ def test_the_component_for_the_stop_signal_fits_each_overlay(tmp_path: Path) -> 
             kubernetes_validate.validate(each, KUBERNETES, strict=True)
 
 
+def test_a_cluster_may_have_both(tmp_path: Path) -> None:
+    shutil.copytree(KUSTOMIZE, tmp_path / "kustomize")
+    both = tmp_path / "kustomize/overlays/both"
+    both.mkdir()
+    resources = [f"../../base/{each}" for each in ("namespace", "nri", "installer")]
+    (both / "kustomization.yaml").write_text(
+        yaml.safe_dump({"resources": resources, "components": ["../../components/image"]})
+    )
+    assert {each["metadata"]["name"] for each in of_kind(rendered(both), "DaemonSet")} == {
+        "oci-systemd-nri",
+        "oci-systemd-installer",
+    }
+
+
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_the_image_is_this_version_s(name: str) -> None:
     images = {container["image"] for _, container in containers(name)}

@@ -130,6 +130,12 @@ def test_a_cluster_may_have_both(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
+def test_every_namespace_is_made(name: str) -> None:
+    used = {each["metadata"]["namespace"] for each in overlay(name) if "namespace" in each["metadata"]}
+    assert used == {each["metadata"]["name"] for each in of_kind(overlay(name), "Namespace")}
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
 def test_the_image_is_this_version_s(name: str) -> None:
     images = {container["image"] for _, container in containers(name)}
     assert images == {f"ghcr.io/oci-systemd/oci-systemd:{__version__}"}

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -247,9 +247,12 @@ def test_the_engine_itself_is_asked_for_its_handlers(engine: Containerd, monkeyp
 @pytest.fixture
 def plugin(engine: Containerd, story: Story) -> Iterator[Guest]:
     """The DaemonSet's pod: what it is given of the host is the folder of the engine's socket, and our settings."""
-    mounts = [Mount("/var/run/nri", "/var/run/nri"), Mount("/etc/oci-systemd", "/etc/oci-systemd", readonly=True)]
+    mounts = [
+        Mount("/var/run/nri", "/var/run/nri", readonly=True),
+        Mount("/etc/oci-systemd", "/etc/oci-systemd", readonly=True),
+    ]
     with sandbox(engine, "plugin", Case(pod={"handler": "runc"})) as pod:
-        yield pod.run(job("1", "nri"), mounts)
+        yield pod.run(replace(job("1", "nri"), capabilities=()), mounts)
 
 
 def test_systemd_boots_by_the_plugin_in_a_pod(engine: Containerd, plugin: Guest) -> None:

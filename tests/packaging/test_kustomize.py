@@ -17,6 +17,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from celpy.adapter import json_to_cel
+from celpy.celtypes import MessageType
 
 from oci_systemd import __version__
 from oci_systemd.host.kubernetes import LABEL
@@ -28,12 +29,13 @@ KUBERNETES = "1.36.0"
 WITH_COMPONENTS = 4  # of kustomize: Debian 12's kubectl has 2
 NODE, ACCOUNT = "node-1", "system:serviceaccount:oci-systemd:oci-systemd-installer"
 
-# Every container, with all that it may do beyond an ordinary one: user 0, capabilities, host paths, whether it has a token.
-RIGHTS: dict[str, tuple[int, set[str], set[str], bool]] = {
-    "plugin": (0, set(), {"/var/run/nri", "/etc/oci-systemd"}, False),
-    "installer": (0, {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SYS_CHROOT"}, {"/"}, True),
-    "installed": (65532, set(), set(), False),
+# Every container, with all that it may do beyond an ordinary one: user 0, capabilities, host paths, SELinux type, a token or none.
+RIGHTS: dict[str, tuple[int, set[str], set[str], str, bool]] = {
+    "plugin": (0, set(), {"/var/run/nri", "/etc/oci-systemd"}, "spc_t", False),
+    "installer": (0, {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SYS_CHROOT"}, {"/"}, "spc_t", True),
+    "installed": (65532, set(), set(), "", False),
 }
+WRITABLE = {("installer", "host")}
 ARGUMENTS = {
     "nri": ["nri"],
     "runtimeclass": ["install", "containerd", "--root=/host", "--restart=auto", "--node=$(NODE_NAME)"],
@@ -43,7 +45,13 @@ ARGUMENTS = {
         "--config=/var/lib/rancher/k3s/agent/etc/containerd/config.toml",
     ],
     "remove": ["uninstall", "containerd", "--root=/host", "--restart=auto", "--node=$(NODE_NAME)"],
+    "remove-crio": ["uninstall", "crio", "--root=/host", "--restart=auto", "--node=$(NODE_NAME)"],
 }  # fmt: skip
+# What each component that an operator may add brings along.
+COMPONENTS = {
+    "stop-signal": {"MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"},
+    "quota": {"ResourceQuota"},
+}
 
 
 @cache
@@ -99,20 +107,29 @@ def test_an_object_that_is_wrong_is_none(tmp_path: Path) -> None:
         kubernetes_validate.validate(wrong, KUBERNETES, strict=True)
 
 
-def test_the_component_for_the_stop_signal_fits_each_overlay(tmp_path: Path) -> None:
-    for name in OVERLAYS:
-        folder = tmp_path / name
-        shutil.copytree(KUSTOMIZE, folder)
-        file = folder / "overlays" / name / "kustomization.yaml"
-        given = yaml.safe_load(file.read_text())
-        file.write_text(
-            yaml.safe_dump({**given, "components": [*given.get("components", []), "../../components/stop-signal"]})
-        )
-        added = rendered(folder / "overlays" / name)
-        kinds = {each["kind"] for each in added} - {each["kind"] for each in overlay(name)}
-        assert kinds == {"MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"}
-        for each in added:
-            kubernetes_validate.validate(each, KUBERNETES, strict=True)
+def with_component(overlay: str, component: str, tmp_path: Path) -> tuple[dict[str, Any], ...]:
+    """What an overlay makes that an operator added a component to."""
+    shutil.copytree(KUSTOMIZE, tmp_path / "kustomize")
+    folder = tmp_path / "kustomize/overlays" / overlay
+    file = folder / "kustomization.yaml"
+    given = yaml.safe_load(file.read_text())
+    added = [*given.get("components", []), f"../../components/{component}"]
+    file.write_text(yaml.safe_dump({**given, "components": added}))
+    return rendered(folder)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_each_component_fits_each_overlay(name: str, component: str, tmp_path: Path) -> None:
+    objects = with_component(name, component, tmp_path)
+    assert [each for each in objects if each["kind"] not in COMPONENTS[component]] == [*overlay(name)]
+    assert {each["kind"] for each in objects} - {each["kind"] for each in overlay(name)} == COMPONENTS[component]
+    for each in objects:
+        kubernetes_validate.validate(each, KUBERNETES, strict=True)
+
+
+def test_every_component_is_in_the_table() -> None:
+    assert {each.name for each in (KUSTOMIZE / "components").iterdir()} == {"image", *COMPONENTS}
 
 
 def test_a_cluster_may_have_both(tmp_path: Path) -> None:
@@ -165,7 +182,7 @@ def test_no_pod_has_a_namespace_of_the_host_s_or_a_token_by_itself(name: str) ->
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_every_container_has_the_rights_of_the_table_and_no_other(name: str) -> None:
     for pod, container in containers(name):
-        user, capabilities, paths, token = RIGHTS[container["name"]]
+        user, capabilities, paths, selinux, token = RIGHTS[container["name"]]
         security = container["securityContext"]
         assert security["runAsUser"] == security["runAsGroup"] == user
         assert set(security["capabilities"].get("add", [])) == capabilities
@@ -173,6 +190,7 @@ def test_every_container_has_the_rights_of_the_table_and_no_other(name: str) -> 
         assert security["readOnlyRootFilesystem"] is True
         assert security["allowPrivilegeEscalation"] is False
         assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert security.get("seLinuxOptions", {}) == ({"type": selinux} if selinux else {})
         assert "privileged" not in security and "procMount" not in security
         volumes = {each["name"]: each for each in pod["volumes"]}
         mounted = [volumes[mount["name"]] for mount in container.get("volumeMounts", [])]
@@ -181,10 +199,10 @@ def test_every_container_has_the_rights_of_the_table_and_no_other(name: str) -> 
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_settings_and_token_are_not_for_writing(name: str) -> None:
+def test_no_more_is_for_writing_than_the_node_that_is_installed_on(name: str) -> None:
     for _, container in containers(name):
         for mount in container.get("volumeMounts", []):
-            assert mount.get("readOnly") is True or mount["name"] in ("nri", "host")
+            assert mount.get("readOnly", False) == ((container["name"], mount["name"]) not in WRITABLE)
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -205,10 +223,10 @@ def test_the_one_right_in_the_cluster_is_to_patch_nodes(name: str) -> None:
 
 def test_the_guide_explains_every_right() -> None:
     explained = GUIDE.partition("## What each pod may do, and why")[2].partition("\n## ")[0]
-    for _, capabilities, paths, _ in RIGHTS.values():
-        for each in capabilities | paths:
+    for _, capabilities, paths, selinux, _ in RIGHTS.values():
+        for each in capabilities | paths | ({selinux} - {""}):
             assert f"`{each}`" in explained, each
-    assert "user 0" in explained and "token" in explained and "`spc_t`" in explained
+    assert "user 0" in explained and "token" in explained
 
 
 # What belongs together
@@ -218,6 +236,14 @@ def test_the_runtime_class_selects_the_label_that_the_installer_sets() -> None:
     (runtime_class,) = of_kind(overlay("runtimeclass"), "RuntimeClass")
     assert runtime_class["scheduling"] == {"nodeSelector": {LABEL: runtime_class["handler"]}}
     assert runtime_class["handler"] == "systemd"  # the default of --handler
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_quota_is_for_the_priority_class_of_every_pod(name: str, tmp_path: Path) -> None:
+    (quota,) = of_kind(with_component(name, "quota", tmp_path), "ResourceQuota")
+    (scope,) = quota["spec"]["scopeSelector"]["matchExpressions"]
+    assert (scope["scopeName"], scope["operator"]) == ("PriorityClass", "In")
+    assert scope["values"] == [pod["priorityClassName"] for pod in pods(name)]
 
 
 def test_the_program_of_a_probe_is_in_the_image() -> None:
@@ -296,3 +322,86 @@ def test_what_cannot_be_judged_is_refused() -> None:
     assert policy()["failurePolicy"] == "Fail"
     (binding,) = of_kind(overlay("runtimeclass"), "ValidatingAdmissionPolicyBinding")
     assert binding["spec"]["validationActions"] == ["Deny"]
+
+
+# The policy that gives pods of the RuntimeClass their stop signal
+
+STOP = "SIGRTMIN+3"
+MESSAGE = re.compile(r"\bObject(?:\.\w+)*(?={)")
+
+
+@cache
+def mutating() -> dict[str, Any]:
+    given = yaml.safe_load_all((KUSTOMIZE / "components/stop-signal/policy.yaml").read_text())
+    spec: dict[str, Any] = next(given)["spec"]
+    return spec
+
+
+def patch(pod: dict[str, Any]) -> Any:
+    """The apply configuration that the policy makes for a pod. celpy knows no names with dots: each object here is one of a class
+    that is called as the expression has it."""
+    expression = mutating()["mutations"][0]["applyConfiguration"]["expression"]
+    names: Any = {name.replace(".", "_"): type(name, (MessageType,), {}) for name in MESSAGE.findall(expression)}
+    environment = celpy.Environment(annotations=names)
+    program = environment.program(
+        environment.compile(MESSAGE.sub(lambda found: found[0].replace(".", "_"), expression))
+    )
+    return program.evaluate({"object": json_to_cel(pod)})
+
+
+def misnamed(value: Any, path: str = "Object") -> list[str]:
+    """Objects that are not called by the path of their field, which the API server refuses; a list adds nothing to the path
+    (k8s.io/apiserver, pkg/cel/mutation/dynamic, CheckTypeNamesMatchFieldPathNames)."""
+    if isinstance(value, list):
+        return [name for each in value for name in misnamed(each, path)]
+    if not isinstance(value, MessageType):
+        return []
+    found = [name for field, each in value.items() for name in misnamed(each, f"{path}.{field!s}")]
+    return found if type(value).__name__ == path else [type(value).__name__, *found]
+
+
+def merged(old: Any, new: Any) -> Any:
+    """As server-side apply does it: objects by field, containers by name."""
+    if isinstance(new, dict):
+        return {**old, **{str(key): merged(old.get(str(key), {}), each) for key, each in new.items()}}
+    if isinstance(new, list):
+        given = {each["name"]: each for each in new}
+        return [merged(each, given.get(each["name"], {})) for each in old]
+    return str(new)
+
+
+PODS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
+    "none of its own": ([{"name": "a"}], [{"name": "a", "lifecycle": {"stopSignal": STOP}}]),
+    "one of its own": ([{"name": "a", "lifecycle": {"stopSignal": "SIGTERM"}}],) * 2,
+    "other hooks": (
+        [{"name": "a", "image": "i", "lifecycle": {"preStop": {"sleep": {"seconds": 1}}}}],
+        [{"name": "a", "image": "i", "lifecycle": {"preStop": {"sleep": {"seconds": 1}}, "stopSignal": STOP}}],
+    ),
+    "two, and one has its own": (
+        [{"name": "a", "lifecycle": {"stopSignal": "SIGINT"}}, {"name": "b"}],
+        [{"name": "a", "lifecycle": {"stopSignal": "SIGINT"}}, {"name": "b", "lifecycle": {"stopSignal": STOP}}],
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "wanted"), PODS.values(), ids=PODS)
+def test_containers_get_the_stop_signal_that_they_lack(
+    given: list[dict[str, Any]], wanted: list[dict[str, Any]]
+) -> None:
+    pod = {"spec": {"runtimeClassName": "systemd", "containers": given}}
+    made = patch(pod)
+    assert misnamed(made) == []
+    spec = {"runtimeClassName": "systemd", "os": {"name": "linux"}, "containers": wanted}
+    assert merged(pod, made) == {"spec": spec}
+    template = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}}
+    kubernetes_validate.validate({**template, "spec": spec}, KUBERNETES, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("spec", "matched"),
+    [({"runtimeClassName": "systemd"}, True), ({"runtimeClassName": "other"}, False), ({}, False)],
+    ids=["of the class", "of another", "of none"],
+)
+def test_pods_of_the_runtime_class_alone_are_given_one(spec: dict[str, Any], matched: bool) -> None:
+    values = {"object": {"spec": {"containers": [], **spec}}}
+    assert all(holds(each["expression"], values) for each in mutating()["matchConditions"]) == matched

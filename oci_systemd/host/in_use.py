@@ -37,10 +37,10 @@ def words(tree: Tree, bundles: Iterable[str]) -> Iterator[str]:
     """Every program that a shim calls, and every word on the command lines of the tree's own processes; `bundles` as above."""
     for docker in (False, True):
         yield from (program for _, program in _tasks(tree, bundles, docker=docker))
-    for file in tree.outside("/proc").glob("[0-9]*/cmdline"):
+    for process, command in _processes(tree, CMDLINE):
         with suppress(Problem):
-            if _is_outside_of_containers(file.parent):
-                yield from (os.fsdecode(word) for word in read_regular(str(file), CMDLINE)[0].split(b"\0"))
+            if _is_outside_of_containers(process):
+                yield from command
 
 
 def _is_outside_of_containers(process: Path) -> bool:
@@ -63,10 +63,16 @@ def _tasks(tree: Tree, bundles: Iterable[str], *, docker: bool) -> Iterator[tupl
 
 def _conmon(tree: Tree, engine: str) -> Iterator[tuple[str, str]]:
     """Each container of podman or CRI-O, with the program that its conmon calls."""
+    for _, command in _processes(tree, LIMIT):
+        with suppress(ValueError, LookupError):
+            container, runtime = MONITORS[command[0].rpartition("/")[2]]
+            if any(word.endswith("/podman") for word in command) == (engine == "podman"):
+                id = command[command.index(container) + 1].removesuffix("/userdata").rpartition("/")[2]
+                yield id, command[command.index(runtime) + 1]
+
+
+def _processes(tree: Tree, limit: int) -> Iterator[tuple[Path, list[str]]]:
+    """Each process of the tree whose command line has at most `limit` bytes: its folder in /proc, and that line."""
     for file in tree.outside("/proc").glob("[0-9]*/cmdline"):
-        with suppress(Problem, ValueError, LookupError):
-            words = [os.fsdecode(word) for word in read_regular(str(file), LIMIT)[0].split(b"\0")]
-            container, runtime = MONITORS[words[0].rpartition("/")[2]]
-            if any(word.endswith("/podman") for word in words) == (engine == "podman"):
-                id = words[words.index(container) + 1].removesuffix("/userdata").rpartition("/")[2]
-                yield id, words[words.index(runtime) + 1]
+        with suppress(Problem):
+            yield file.parent, [os.fsdecode(word) for word in read_regular(str(file), limit)[0].split(b"\0")]

@@ -58,8 +58,9 @@ def _distribution(file: Path) -> Part:
 
 def describe(base: Base, wheels: Path, share: Path, name: str) -> None:
     """Put the licences and the bill of materials into `share`."""
-    parts = [*packages(base.debs), *distributions(wheels)]
-    for part in packages(base.debs):
+    from_debian = packages(base.debs)
+    parts = [*from_debian, *distributions(wheels)]
+    for part in from_debian:
         source = base.root / "usr/share/doc" / part.name / "copyright"
         if source.exists():
             place = share / "doc" / part.name

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.lab.product import call_make
+
 SOURCE = Path(__file__).parents[2]
 RUNTIME = "/usr/sbin/some-runtime"
 
 
 def make(*words: str) -> subprocess.CompletedProcess[str]:
-    """Make as a user would call it: what an outer make was told is not for this one."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    words = ("make", "-C", str(SOURCE), f"PYTHON={sys.executable}", *words)
-    return subprocess.run(words, env=inherited, capture_output=True, text=True)
+    return call_make(f"PYTHON={sys.executable}", *words)
 
 
 def tree(top: Path) -> list[str]:

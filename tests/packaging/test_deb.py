@@ -18,6 +18,7 @@ import pytest
 from oci_systemd import __version__
 from tests.e2e.lab.container import Container, until
 from tests.e2e.lab.node import Node
+from tests.e2e.lab.product import call_make
 from tests.e2e.lab.rootfs import IMAGES, RootFS, prepare
 
 pytestmark = pytest.mark.engine
@@ -68,14 +69,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
 
 
 def build(source: Path, out: Path) -> Path:
-    """`make deb`, as a user would call it: what an outer make was told is not for this one."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    done = subprocess.run(
-        ["make", "-C", source, "deb", f"BUILD={out}"],
-        env=inherited | {"SOURCE_DATE_EPOCH": "1700000000"},
-        capture_output=True,
-        text=True,
-    )
+    done = call_make("deb", f"BUILD={out}", source=source, SOURCE_DATE_EPOCH="1700000000")
     assert done.returncode == 0, done.stdout + done.stderr
     (package,) = out.glob("oci-systemd_*_all.deb")
     return package

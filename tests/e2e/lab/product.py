@@ -16,11 +16,17 @@ HOME = "/opt/oci-systemd"
 OUT = SOURCE / "build"
 
 
-def make(*words: str, out: Path = OUT) -> str:
-    """What make prints; what an outer make was told is not for this one."""
+def call_make(*words: str, source: Path = SOURCE, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Make as a user would call it: what an outer make was told is not for this one."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    words = ("make", "-C", str(SOURCE), f"PYTHON={sys.executable}", f"BUILD={out}", *words)
-    done = subprocess.run(words, env=inherited, capture_output=True, text=True)
+    return subprocess.run(
+        ["make", "-C", str(source), *words], env=inherited | environment, capture_output=True, text=True
+    )
+
+
+def make(*words: str, out: Path = OUT) -> str:
+    """What make prints, of what it builds into OUT."""
+    done = call_make(f"PYTHON={sys.executable}", f"BUILD={out}", *words)
     if done.returncode:
         raise LabError(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout

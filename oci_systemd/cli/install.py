@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import replace
-from functools import partial
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import click
 
-from oci_systemd.cli import installed, live
-from oci_systemd.cli.diff import coloured, unified
-from oci_systemd.cli.output import on_terminal, out, say
+from oci_systemd.cli import installed
+from oci_systemd.cli.carry_out import Order, carry_out, finish, must_tell, show
+from oci_systemd.cli.output import out, say
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.paths import clean, is_at_or_below
 from oci_systemd.engines import plan as plans
@@ -20,7 +16,7 @@ from oci_systemd.engines import record
 from oci_systemd.engines.engines import ENGINES, Engine, command_of
 from oci_systemd.engines.launcher import is_ours, programs_in, stub
 from oci_systemd.engines.place import PROGRAMS, Place, find
-from oci_systemd.engines.plan import Change, Edit, Overlay, Plan
+from oci_systemd.engines.plan import Edit, Overlay
 from oci_systemd.engines.state_roots import BUNDLES_OF_SHIMS
 from oci_systemd.engines.wanted import Wanted
 from oci_systemd.host import commands, in_use, kubernetes, versions
@@ -110,19 +106,21 @@ def install(
         lambda base: [*more, *module.edits(base, place.main, wanted, version)],
         restart=command_of(tree, place.removal or place.restart),
     )
+    needed = command_of(tree, place.removal if plan.takes_back and place.removal else place.restart)
+    order = Order(tree, engine, handler, needed, restart == "auto", place.socket)
+    if dry_run:
+        show(plan)
+    told = False
     if not dry_run:
         _check_unused(tree, engine, [change.path for change in plan.changes if change.new is None], "")
+        told = must_tell(plan, order)
         _bring(tree)
-    needed = place.removal if plan.takes_back and place.removal else place.restart
-    asked = [tree.outside(place.socket)] if place.socket and tree.exists(place.socket) else []
-    # One of us that was stopped in between has written the files, and told nobody.
-    stale = restart == "auto" and not dry_run and any(live.lacks(handler, each) for each in asked)
-    checks = [partial(live.wait_for, handler, each) for each in asked]
-    _carry_out(tree, plan, command_of(tree, needed), dry_run=dry_run, restart=restart, stale=stale, checks=checks)
-    if not plan.changes and not stale:
+        carry_out(plan, order, told=told)
+        _prune(tree)
+    if not plan.changes and not told:
         out(f"{engine} has the handler {handler} already; nothing to do\n")
     if node and not dry_run:
-        _label(node, handler)
+        _label(node, order, told=told)
 
 
 @click.command(epilog=UNINSTALL_EXAMPLES)
@@ -135,39 +133,60 @@ def uninstall(engine: str, handler: str, root: str, dry_run: bool, restart: str,
     """
     tree = Tree(root)
     if node and not dry_run:  # no pod comes any more, and those that are there may go
-        _label(node, None)
-    _uninstall(tree, engine, handler, dry_run=dry_run, restart=restart, force=force)
+        _unlabel(node, handler)
+    _uninstall(tree, engine, handler, dry_run=dry_run, automatic=restart == "auto", force=force)
     if not dry_run:
-        _take_away(tree)
+        _take_away(tree, force=force)
 
 
-def _uninstall(tree: Tree, engine: str, handler: str, *, dry_run: bool, restart: str, force: bool) -> None:
+def _uninstall(tree: Tree, engine: str, handler: str, *, dry_run: bool, automatic: bool, force: bool) -> None:
     known = record.read(tree.read(record.path(engine)), engine)
     if handler not in known.handlers:
         others = f"; there is {', '.join(known.handlers)}" if known.handlers else ""
         out(f"no handler {handler} of ours is installed in {engine}{others}; nothing to do\n")
+        if automatic and not dry_run:
+            finish(tree, engine, handler)
         return
-    if not force and not dry_run:
+    plan = plans.uninstall(engine, handler, tree)
+    if dry_run:
+        show(plan)
+        return
+    if not force:
         programs = [program for entry in known.of(handler) for program in programs_in(entry.now)]
         _check_unused(tree, engine, programs, ", or use --force")
-    plan = plans.uninstall(engine, handler, tree)
-    _carry_out(tree, plan, known.restart, dry_run=dry_run, restart=restart)
+    order = Order(tree, engine, handler, known.restart, automatic)
+    carry_out(plan, order, told=must_tell(plan, order))
 
 
 def _bring(tree: Tree) -> None:
     """Put the self-contained tree that we run from, if it is one, into the root."""
     version = versions.own()
-    for sentence in versions.deploy(version, tree) + versions.prune(version, tree, BUNDLES_OF_SHIMS) if version else ():
+    for sentence in versions.deploy(version, tree) if version else ():
         out(f"{sentence}\n")
 
 
-def _take_away(tree: Tree) -> None:
+def _prune(tree: Tree) -> None:
+    """Take the versions away that nothing calls any more. Where that cannot be, they do no harm."""
+    version = versions.own()
+    try:
+        for sentence in versions.prune(version, tree, BUNDLES_OF_SHIMS) if version else ():
+            out(f"{sentence}\n")
+    except Problem as problem:
+        say(f"what was there stays: {problem}")
+
+
+def _take_away(tree: Tree, *, force: bool) -> None:
     """Take it out of a root that it was put into, with the last handler that calls it."""
     version = versions.own()
     if not version or tree.is_this_machine or any(is_at_or_below(each, version.home) for each in _called(tree)):
         return
-    for sentence in versions.remove(version, tree, BUNDLES_OF_SHIMS):
-        out(f"{sentence}\n")
+    try:
+        for sentence in versions.remove(version, tree, BUNDLES_OF_SHIMS):
+            out(f"{sentence}\n")
+    except Problem as problem:
+        if not force:
+            raise
+        say(str(problem))
 
 
 def _called(tree: Tree) -> Iterator[str]:
@@ -177,17 +196,31 @@ def _called(tree: Tree) -> Iterator[str]:
             yield from programs_in(entry.now)
 
 
-def _label(node: str, handler: str | None) -> None:
+def _label(node: str, order: Order, *, told: bool) -> None:
+    """Tell the cluster that the node has the handler, which then sends pods: once it is in effect."""
+    if told and not order.automatic and order.command:
+        say(f"node {node} is not labelled yet: do `{order.command}` first, then this again")
+        return
+    if order.socket and not order.can_ask:
+        say(
+            f"nothing is at {order.socket}, where the engine would tell whether the handler is in effect: it is not asked"
+        )
+    order.wait()
     try:
-        kubernetes.label(node, handler)
+        kubernetes.label(node, order.handler)
     except kubernetes.Unable as unable:
         say(str(unable))
         return
-    out(
-        f"node {node} is labelled {kubernetes.LABEL}={handler}\n"
-        if handler
-        else f"node {node} has lost {kubernetes.LABEL}\n"
-    )
+    out(f"node {node} is labelled {kubernetes.LABEL}={order.handler}\n")
+
+
+def _unlabel(node: str, handler: str) -> None:
+    try:
+        kubernetes.unlabel(node, handler)
+    except kubernetes.Unable as unable:
+        say(str(unable))
+        return
+    out(f"node {node} has lost {kubernetes.LABEL}={handler}\n")
 
 
 def _full_path(option: str, given: str) -> str:
@@ -224,63 +257,6 @@ def _hooks(launcher: installed.Launcher) -> str:
 
 def _program(tree: Tree, place: Place) -> str:
     return tree.program(place.program, PROGRAMS) or place.program
-
-
-def _carry_out(
-    tree: Tree,
-    plan: Plan,
-    command: str,
-    *,
-    dry_run: bool,
-    restart: str,
-    stale: bool = False,
-    checks: Iterable[Callable[[], None]] = (),
-) -> None:
-    """Write the plan, or show it, and say what is next. `stale`: the engine must be told, also where nothing changes. Each of
-    `checks` raises a Problem where the engine runs, but not as planned."""
-    for sentence in plan.kept:
-        say(sentence)
-    if dry_run:
-        for change in plan.changes:
-            lines = unified(change.path, change.old or "", change.new or "", json=False)
-            out("".join(coloured(lines) if on_terminal(sys.stdout) else lines))
-        return
-    told = bool(command) and (plan.concerns_engine or stale)
-    if told and restart == "auto":
-        commands.check_systemd(command, tree.root)
-    made = [folder for folder in _above(plan.changes) if not tree.exists(folder)]
-    if plan.changes:
-        tree.commit(plan.changes, plan.folders)
-    for change in plan.changes:
-        out(f"{'removed' if change.new is None else 'wrote'} {change.path}\n")
-    if not told:
-        return
-    if restart == "none":
-        out(f"next: {command}\n")
-        return
-    try:
-        commands.restart(command, tree.root)
-        for check in checks:
-            check()
-    except Problem as problem:
-        raise Problem(f"{problem}; {_put_back(tree, plan, made, command)}") from None
-    out(f"done: {command}\n")
-
-
-def _above(changes: Iterable[Change]) -> list[str]:
-    """The folders that the files of `changes` are in, the deepest first."""
-    folders = {str(folder) for change in changes for folder in PurePosixPath(change.path).parents}
-    return sorted(folders, key=len, reverse=True)
-
-
-def _put_back(tree: Tree, plan: Plan, made: list[str], command: str) -> str:
-    """Undo the plan, which has `made` folders, since the engine does not come up with it; how that went, in words."""
-    tree.commit([replace(change, old=change.new, new=change.old) for change in reversed(plan.changes)], made)
-    try:
-        commands.restart(command, tree.root)
-    except Problem as problem:
-        return f"all files are as they were, but still: {problem}"
-    return "all is as it was, and the engine runs"
 
 
 def _check_unused(tree: Tree, engine: str, programs: Iterable[str], otherwise: str) -> None:

@@ -29,6 +29,7 @@ PAUSE = 0.25
 STATUS = "/runtime.v1.RuntimeService/Status"
 VERBOSE = b"\x08\x01"  # StatusRequest{verbose: true}
 CHUNK = 1 << 16
+PREFIX = struct.Struct(">?I")  # of a message: whether it is compressed, and its length
 LONGEST = 16 << 20  # bytes of an answer
 # cri-api, StatusResponse: its handlers since Kubernetes 1.30 (CRI-O 1.30, containerd 2.0); containerd 1 has them in its `config`.
 TABLE = """
@@ -37,33 +38,44 @@ RuntimeHandler name=1s
 """
 
 
-def lacks(handler: str, place: Path) -> str:
-    """Why the engine at the socket `place` does not serve `handler`; "" where it does, or does not say."""
-    try:
-        names = handlers(place)
-    except (OSError, H2Error) as error:
-        return f"it does not answer: {error}"
-    return "" if names is None or handler in names else f"it runs, and does not serve the handler {handler}"
+def serves(handler: str, place: Path) -> bool:
+    """Whether the engine at the socket `place` serves `handler`, or does not say. A Problem where it does not answer."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            names = handlers(place)
+        except (OSError, H2Error) as error:
+            if time.monotonic() > end:
+                raise Problem(f"the engine at {place} does not answer: {error}") from None
+            time.sleep(PAUSE)
+        else:
+            return names is None or handler in names
 
 
 def wait_for(handler: str, place: Path) -> None:
     """Wait until the engine at the socket `place` serves `handler`. A Problem where it does not."""
     end = time.monotonic() + PATIENCE
-    while (why := lacks(handler, place)) and time.monotonic() < end:
+    while not serves(handler, place):
+        if time.monotonic() > end:
+            raise Problem(f"the engine at {place} runs, and does not serve the handler {handler}")
         time.sleep(PAUSE)
-    if why:
-        raise Problem(f"the engine at {place} was told, and {why}")
 
 
 def handlers(place: Path) -> set[str] | None:
     """The handlers that the engine at the socket `place` has in effect; None where it does not say. An OSError or H2Error where it
     does not answer."""
+    from google.protobuf.message import DecodeError
+
     from oci_systemd.nri.table import messages
 
     with socket.socket(socket.AF_UNIX) as peer:
         peer.settimeout(ANSWER)
         peer.connect(str(place))
-        answer = messages("cri.status", TABLE)["StatusResponse"].FromString(_call(peer, VERBOSE))
+        said = _call(peer, VERBOSE)
+    try:
+        answer = messages("cri.status", TABLE)["StatusResponse"].FromString(said)
+    except DecodeError:
+        raise OSError("it serves no CRI") from None
     with suppress(ValueError, KeyError, TypeError):
         return {*json.loads(answer.info["config"])["containerd"]["runtimes"]}
     return {each.name for each in answer.runtime_handlers} or None
@@ -76,7 +88,7 @@ def _call(peer: socket.socket, message: bytes) -> bytes:
     stream = connection.get_next_available_stream_id()
     headers = [(":method", "POST"), (":scheme", "http"), (":path", STATUS), (":authority", "localhost")]
     connection.send_headers(stream, [*headers, ("content-type", "application/grpc"), ("te", "trailers")])
-    connection.send_data(stream, struct.pack(">?I", False, len(message)) + message, end_stream=True)
+    connection.send_data(stream, PREFIX.pack(False, len(message)) + message, end_stream=True)
     peer.sendall(connection.data_to_send())
     data = b""
     end = time.monotonic() + ANSWER
@@ -95,7 +107,10 @@ def _call(peer: socket.socket, message: bytes) -> bytes:
 
 
 def _unframed(data: bytes) -> bytes:
-    if len(data) < 5:
+    """The one message in an answer, uncompressed since nothing else was asked for."""
+    if len(data) < PREFIX.size:
         raise OSError("it serves no CRI")
-    _, length = struct.unpack_from(">?I", data)
-    return data[5 : 5 + length]
+    compressed, length = PREFIX.unpack_from(data)
+    if compressed or len(data) != PREFIX.size + length:
+        raise OSError("its answer is cut off")
+    return data[PREFIX.size :]

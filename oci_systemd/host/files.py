@@ -52,9 +52,18 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[posix.write(fd, view) :]
 
 
+def flush(path: str) -> None:
+    """Wait until the disk has the file at `path`."""
+    _flush(path, READ)
+
+
 def flush_folder(folder: str) -> None:
     """Wait until the disk has the names in `folder`."""
-    fd = posix.open(folder, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    _flush(folder, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+
+
+def _flush(path: str, flags: int) -> None:
+    fd = posix.open(path, flags)
     try:
         posix.fsync(fd)
     finally:

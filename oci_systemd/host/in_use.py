@@ -33,14 +33,17 @@ def containers(tree: Tree, engine: str, programs: Collection[str], bundles: Iter
     return sorted(id for id, program in found if program in programs)
 
 
-def words(tree: Tree, bundles: Iterable[str]) -> Iterator[str]:
-    """Every program that a shim calls, and every word on the command lines of the tree's own processes; `bundles` as above."""
-    for docker in (False, True):
-        yield from (program for _, program in _tasks(tree, bundles, docker=docker))
+def programs(tree: Tree, bundles: Iterable[str]) -> set[str]:
+    """Every program that a shim calls; `bundles` as above."""
+    return {program for docker in (False, True) for _, program in _tasks(tree, bundles, docker=docker)}
+
+
+def commands(tree: Tree) -> Iterator[list[str]]:
+    """The command line of each of the tree's own processes."""
     for process, command in _processes(tree, CMDLINE):
-        with suppress(Problem):
+        with suppress(Problem):  # it has ended
             if _is_outside_of_containers(process):
-                yield from command
+                yield command
 
 
 def _is_outside_of_containers(process: Path) -> bool:
@@ -72,7 +75,15 @@ def _conmon(tree: Tree, engine: str) -> Iterator[tuple[str, str]]:
 
 
 def _processes(tree: Tree, limit: int) -> Iterator[tuple[Path, list[str]]]:
-    """Each process of the tree whose command line has at most `limit` bytes: its folder in /proc, and that line."""
-    for file in tree.outside("/proc").glob("[0-9]*/cmdline"):
+    """Each process of the tree whose command line has at most `limit` bytes: its folder in /proc, and that line. A Problem where
+    others' processes are hidden; where there is no process at all, nothing runs in the tree."""
+    there = tree.outside("/proc")
+    files = [*there.glob("[0-9]*/cmdline")]
+    if files and not os.access(there / "1/status", os.R_OK):
+        raise Problem(
+            f"the processes below {tree.root} cannot be seen, and may use what is to go: its /proc is mounted with hidepid; "
+            "mount it without (mount -o remount,hidepid=0 /proc)"
+        )
+    for file in files:
         with suppress(Problem):
             yield file.parent, [os.fsdecode(word) for word in read_regular(str(file), limit)[0].split(b"\0")]

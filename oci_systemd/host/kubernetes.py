@@ -9,40 +9,73 @@ from __future__ import annotations
 import json
 import os
 import ssl
+import time
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from oci_systemd.core.errors import Problem
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 LABEL = "oci-systemd/handler"
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 PATIENCE = 30.0  # seconds
+STARTS = 30.0  # seconds in which an API server that starts may refuse everybody
+PAUSE = 2.0
 REFUSED = (401, 403)
+UNLIKE = 422  # a JSON patch whose test fails: the label is another's, or none (RFC 5789, section 2.2)
 
 
 class Unable(Problem):
-    """The service account has no right to label the node."""
+    """The node's label stays as it is: the service account has no right to change it, or it is not ours to take."""
 
 
-def label(node: str, value: str | None) -> None:
-    """Give `node` the label with `value`, or take it away. Unable where we may not; a Problem where that fails."""
-    status, said = _patch(f"/api/v1/nodes/{quote(node, safe='')}", {"metadata": {"labels": {LABEL: value}}})
-    if status in REFUSED:
+def label(node: str, handler: str) -> None:
+    """Give `node` the label of `handler`. Unable where we may not; a Problem where that fails."""
+    status, said = _asked(node, "application/merge-patch+json", {"metadata": {"labels": {LABEL: handler}}})
+    _check(node, status, said, REFUSED)
+
+
+def unlabel(node: str, handler: str) -> None:
+    """Take the label away from `node`, if it is that of `handler`. Unable where it is not, or we may not."""
+    place = f"/metadata/labels/{LABEL.replace('~', '~0').replace('/', '~1')}"
+    change = [{"op": "test", "path": place, "value": handler}, {"op": "remove", "path": place}]
+    status, said = _asked(node, "application/json-patch+json", change)
+    _check(node, status, said, (*REFUSED, UNLIKE))
+
+
+def _check(node: str, status: int, said: str, unable: Collection[int]) -> None:
+    if status in unable:
         raise Unable(f"the label {LABEL} of node {node} is left as it is: {said}")
     if status != 200:
         raise Problem(f"node {node} could not be labelled {LABEL}: the API server answers {status}: {said}")
 
 
-def _patch(path: str, change: object) -> tuple[int, str]:
-    """The status that a merge patch is answered with, and the server's own words where it is a failure."""
+def _asked(node: str, kind: str, change: object) -> tuple[int, str]:
+    """The last answer to a patch: an API server that was just restarted, with its node's engine, knows nobody's rights at first."""
+    end = time.monotonic() + STARTS
+    while (answer := _patch(f"/api/v1/nodes/{quote(node, safe='')}", kind, change))[0] in REFUSED:
+        if time.monotonic() > end:
+            break
+        time.sleep(PAUSE)
+    return answer
+
+
+def _patch(path: str, kind: str, change: object) -> tuple[int, str]:
+    """The status that a patch is answered with, and the server's own words where it is a failure."""
     host, port = (os.environ.get(f"KUBERNETES_SERVICE_{each}", "") for each in ("HOST", "PORT"))
     try:
         token = (ACCOUNT / "token").read_text().strip()
         context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
+        # The default since Python 3.13. Many a cluster's own CA lacks what it asks for (key identifiers, key usage).
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         connection = HTTPSConnection(host, int(port or 443), context=context, timeout=PATIENCE)
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/merge-patch+json"}
-        connection.request("PATCH", path, json.dumps(change), headers)
+        connection.request(
+            "PATCH", path, json.dumps(change), {"Authorization": f"Bearer {token}", "Content-Type": kind}
+        )
         answer = connection.getresponse()
         said = answer.read()
         connection.close()

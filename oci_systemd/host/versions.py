@@ -5,22 +5,26 @@
     HOME/bin/PROGRAM    links through `current`: what engines name; stubs for other runtimes lie beside them
 
 Law: at every moment each name leads to a whole version, the old one or the new one, and a version goes when nothing calls it.
+What is on its way in or out has a name that begins with a dot, and whoever comes next takes it away.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_IMODE
 from typing import TYPE_CHECKING, NamedTuple
 
 import oci_systemd
 from oci_systemd.core.errors import Problem
+from oci_systemd.core.paths import is_at_or_below
 from oci_systemd.host import in_use
+from oci_systemd.host.files import flush, flush_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from oci_systemd.host.tree import Tree
 
@@ -55,70 +59,106 @@ def own() -> Version | None:
 
 def deploy(version: Version, tree: Tree) -> list[str]:
     """Have `version` in `tree`, and called there. What was done, in words; nothing where it is so already."""
-    try:
-        with tree.alone():
-            return [*_copy(version, tree), *_links(version, tree)]
-    except OSError as error:
-        raise Problem(f"{version.inside} cannot be put below {tree.root}: {_why(error)}") from None
+    with _alone(tree, f"{version.inside} cannot be put"):
+        return [*_copy(version, tree), *_links(version, tree)]
 
 
 def prune(version: Version, tree: Tree, bundles: Iterable[str]) -> list[str]:
-    """Remove the other versions, but those that a process or a container still calls. `bundles`: as in `in_use`."""
-    versions = tree.outside(f"{version.home}/versions")
-    others = {each.name for each in versions.iterdir() if each.name != version.name}
-    gone = sorted(others - _called(tree, f"{version.home}/versions/", bundles)) if others else []
-    for name in gone:
-        _clear(versions / name)
+    """Remove the versions that are not called: by name, by a process or by a container. `bundles`: as in `in_use`."""
+    with _alone(tree, f"old versions of {version.home} cannot be removed"):
+        versions = tree.outside(f"{version.home}/versions")
+        _sweep(versions)
+        others = {each.name for each in versions.iterdir()} - {version.name, _current(version, tree)}
+        gone = sorted(others - _called(version.home, others, tree, bundles)) if others else []
+        for name in gone:
+            _discard(versions / name)
     return [f"removed {version.home}/versions/{name}" for name in gone]
 
 
 def remove(version: Version, tree: Tree, bundles: Iterable[str]) -> list[str]:
-    """Take away all that `deploy` has put into `tree`, but versions that are still called."""
-    home = tree.outside(version.home)
-    if not home.is_dir():
-        return []
-    called = _called(tree, f"{version.home}/versions/", bundles)
-    if called:
-        raise Problem(
-            f"{version.home} stays: something still runs from {', '.join(sorted(called))}; try again once it is gone"
-        )
-    made = (home / MADE).read_text().splitlines() if (home / MADE).is_file() else []
-    _clear(home)
-    for folder in made:
-        with suppress(OSError):  # somebody else has put something there
-            tree.outside(folder).rmdir()
+    """Take away all that `deploy` has put into `tree`. A Problem where something still calls any of it."""
+    with _alone(tree, f"{version.home} cannot be removed"):
+        home = tree.outside(version.home)
+        if not home.is_dir():
+            return []
+        for word in _words(tree, bundles):
+            if is_at_or_below(word, version.home):
+                raise Problem(
+                    f"{version.home} stays: something still runs from it, {word}; try again once that is gone"
+                )
+        _remove(home, tree)
     return [f"removed {version.home}"]
+
+
+@contextmanager
+def _alone(tree: Tree, what: str) -> Iterator[None]:
+    """Keep others of us away; an OSError becomes a Problem, `what` and why."""
+    try:
+        with tree.alone():
+            yield
+    except OSError as error:
+        why = f"{error.filename}: {error.strerror}" if error.strerror else error
+        raise Problem(f"{what} below {tree.root}: {why}") from None
+
+
+# In
 
 
 def _copy(version: Version, tree: Tree) -> list[str]:
     target = tree.outside(version.inside)
     if target.is_dir():
         return []
-    made = [str(each) for each in Path(version.home).parents if not tree.exists(str(each))]
+    _make_home(version.home, tree)
+    _sweep(target.parent)
     beside = target.with_name(f".{version.name}.new")
-    _clear(beside)  # what one of us that was killed has left
-    beside.parent.mkdir(parents=True, exist_ok=True)
     try:
-        shutil.copytree(version.source, beside, symlinks=True)
-        os.sync()  # before it has its name
+        _copy_folder(version.source, beside)
+        for folder, _, names in os.walk(beside):  # before it has its name
+            for name in names:
+                if not Path(folder, name).is_symlink():
+                    flush(f"{folder}/{name}")
+            flush_folder(folder)
         beside.rename(target)
     except BaseException:
         _clear(beside)
         raise
-    if made:
-        tree.outside(f"{version.home}/{MADE}").write_text("".join(f"{folder}\n" for folder in made))
+    flush_folder(str(target.parent))
     return [f"copied {version.inside}"]
+
+
+def _make_home(home: str, tree: Tree) -> None:
+    """Make the folders, and note those above `home` that were not there: they go with it."""
+    made = [str(each) for each in Path(home).parents if not tree.exists(str(each))]
+    tree.outside(f"{home}/versions").mkdir(parents=True, exist_ok=True)
+    if made:
+        tree.outside(f"{home}/{MADE}").write_text("".join(f"{folder}\n" for folder in made))
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder with its modes and times, and without extended attributes: an image's SELinux labels are not the host's."""
+    target.mkdir()
+    for each in source.iterdir():
+        copy = target / each.name
+        if each.is_symlink():
+            copy.symlink_to(each.readlink())
+        elif each.is_dir():
+            _copy_folder(each, copy)
+        else:
+            shutil.copyfile(each, copy)
+            _copy_status(each, copy)
+    _copy_status(source, target)
+
+
+def _copy_status(source: Path, target: Path) -> None:
+    status = source.stat()
+    target.chmod(S_IMODE(status.st_mode))
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _links(version: Version, tree: Tree) -> list[str]:
     home = tree.outside(version.home)
     links = {"current": f"versions/{version.name}", **{f"bin/{each}": f"../current/bin/{each}" for each in LINKED}}
     return [f"wrote {version.home}/{name}" for name, target in links.items() if _link(home / name, target)]
-
-
-def _why(error: OSError) -> str:
-    """The first of what went wrong: of many files copytree tells all."""
-    return str(error.args[0][0][2]) if isinstance(error, shutil.Error) else f"{error.filename}: {error.strerror}"
 
 
 def _link(place: Path, target: str) -> bool:
@@ -134,12 +174,65 @@ def _link(place: Path, target: str) -> bool:
     return True
 
 
-def _called(tree: Tree, versions: str, bundles: Iterable[str]) -> set[str]:
-    """The versions that a process of the tree runs from, or a container's monitor calls."""
-    paths = (word for word in in_use.words(tree, bundles) if word.startswith(versions))
-    return {path.removeprefix(versions).partition("/")[0] for path in paths}
+# Out
 
 
-def _clear(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+def _current(version: Version, tree: Tree) -> str:
+    """The name of the version that is called by now; another of us may have come in between."""
+    with suppress(OSError):
+        return (tree.outside(version.home) / "current").readlink().name
+    return ""
+
+
+def _called(home: str, names: set[str], tree: Tree, bundles: Iterable[str]) -> set[str]:
+    """Those of the versions `names` that a process of the tree runs from, or a container's shim calls."""
+    commands = [*in_use.commands(tree)]
+    if any(is_at_or_below(word, f"{home}/bin") for command in commands for word in command[:2]):
+        return names  # one that just starts has found its version, and does not show it yet
+    words = {*in_use.programs(tree, bundles), *(word for command in commands for word in command)}
+    return {name for name in names if any(is_at_or_below(word, f"{home}/versions/{name}") for word in words)}
+
+
+def _words(tree: Tree, bundles: Iterable[str]) -> Iterator[str]:
+    """What shims call, and every word on the command lines of the tree's processes."""
+    yield from in_use.programs(tree, bundles)
+    for command in in_use.commands(tree):
+        yield from command
+
+
+def _remove(home: Path, tree: Tree) -> None:
+    """Remove what is in `home`, versions whole, and then the folders above it that were made for it and are empty."""
+    if (home / "versions").is_dir():
+        for version in (home / "versions").iterdir():
+            _discard(version)
+    note = home / MADE
+    made = note.read_text().splitlines() if note.is_file() else []
+    for each in home.iterdir():
+        if each != note:
+            _clear(each)
+    _clear(home)
+    for folder in made:
+        with suppress(OSError):  # somebody else has put something there
+            tree.outside(folder).rmdir()
+
+
+def _discard(version: Path) -> None:
+    """Remove a version, whose name is gone before the first of its files is."""
+    beside = version.with_name(f".{version.name.lstrip('.')}.old")
+    _clear(beside)
+    version.rename(beside)
+    _clear(beside)
+
+
+def _sweep(versions: Path) -> None:
+    """Remove what was on its way when one of us was killed."""
+    for each in versions.iterdir():
+        if each.name.startswith("."):
+            _clear(each)
+
+
+def _clear(place: Path) -> None:
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)

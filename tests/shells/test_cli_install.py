@@ -15,9 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from oci_systemd.cli import cli
-from oci_systemd.core.errors import Problem
 from oci_systemd.engines.engines import ENGINES
-from oci_systemd.host import commands
 
 LAUNCHER = "usr/bin/oci-systemd-runtime"
 TASK = "run/containerd/io.containerd.runtime.v2.task/k8s.io"
@@ -475,6 +473,8 @@ MONITORS = {
 def test_containers_of_a_monitor_hold_its_runtime(engine: str, words: list[str], root: Path) -> None:
     done(root, "install", engine, "--runtime", "runc")
     command = "\0".join(words).replace("PROGRAM", f"/{LAUNCHER}") + "\0"
+    config(root / "proc/1/cmdline", "/sbin/init")
+    config(root / "proc/1/status", "Name:\tinit\n")
     config(root / "proc/7/cmdline", command)
     config(root / "proc/8/cmdline", "")
     config(root / "proc/9/cmdline", "/usr/bin/conmon\0-c")
@@ -494,101 +494,6 @@ def test_stub_in_use_is_not_removed_by_an_install_without_it(root: Path) -> None
     assert "--force" not in sentence
     done(root, "install", "containerd", "--runtime", "crun")
     done(root, "install", "containerd", "--runtime", "crun", "--default")
-
-
-# How the engine is told
-
-
-def test_restart_where_no_systemd_runs_changes_nothing(root: Path) -> None:
-    assert refused(root, "install", "containerd", "--restart", "auto") == (
-        f"oci-systemd: systemd does not run below {root}: leave --restart out, and do then what "
-        "`systemctl restart containerd` would\n"
-    )
-
-
-# The unit fails while a file of the engine names our handler; each start is counted.
-BUSCTL = """#!/bin/sh
-case $* in
-    *RestartUnit\\ ss\\ containerd.service\\ replace) echo start >>/starts ;;
-    *"get-property org.freedesktop.systemd1 /org/freedesktop/systemd1/unit/containerd_2eservice "*Unit*ActiveState)
-        if grep -q oci-systemd-runtime /etc/containerd/config.toml; then echo 's "@STATE@"'; else echo 's "active"'; fi ;;
-    *"systemd1.Unit SubState")
-        if grep -q oci-systemd-runtime /etc/containerd/config.toml; then echo 's "@SUB@"'; else echo 's "running"'; fi ;;
-    *"systemd1.Service ExecMainStartTimestampMonotonic") echo "t $(grep -c start /starts)" ;;
-    *) exit 1 ;;
-esac
-"""
-
-
-@pytest.fixture
-def booted(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A root with a busybox for its shell, and a systemd that is asked by busctl."""
-    busybox = shutil.which("busybox")
-    if os.geteuid() or not busybox:
-        pytest.skip("needs root and a static busybox: a program is run in another root")
-    (root / "bin").mkdir(exist_ok=True)
-    shutil.copy(busybox, root / "bin/busybox")
-    for applet in ("sh", "grep"):
-        (root / "bin" / applet).symlink_to("busybox")
-    (root / "run/systemd/system").mkdir(parents=True)
-    fail(root, "failed", "failed")
-    monkeypatch.setattr(commands, "SETTLED", 0.01)
-    return root
-
-
-def fail(root: Path, state: str, sub: str) -> None:
-    """Have the unit be in that state while a file of the engine names our handler."""
-    program(root / "usr/bin/busctl", BUSCTL.replace("@STATE@", state).replace("@SUB@", sub))
-
-
-def starts(root: Path) -> int:
-    """How often the unit was started since the last question."""
-    file = root / "starts"
-    lines = file.read_text().splitlines()
-    file.unlink()
-    return len(lines)
-
-
-def test_restart_is_done_by_the_systemd_of_the_root_and_waited_for(booted: Path) -> None:
-    fail(booted, "active", "running")
-    assert done(booted, "install", "containerd", "--restart", "auto")[-1] == "done: systemctl restart containerd"
-    assert starts(booted) == 1
-
-
-@pytest.mark.parametrize(("state", "sub"), [("failed", "failed"), ("activating", "auto-restart")])
-def test_engine_that_does_not_come_up_gets_its_files_back(booted: Path, state: str, sub: str) -> None:
-    fail(booted, state, sub)
-    config(booted / "etc/containerd/config.toml", "version = 2\n")
-    before = files(booted)
-    result = run(booted, "install", "containerd", "--restart", "auto")
-    assert result.exit_code == 2
-    assert (
-        "containerd does not stay up after its restart: see `journalctl -u containerd`; all is as it was"
-        in result.stderr
-    )
-    assert starts(booted) == 2
-    assert files(booted) == before
-
-
-@pytest.mark.skipif(Path("/run/systemd/system").is_dir(), reason="systemd runs here")
-def test_restart_without_systemd_is_told() -> None:
-    with pytest.raises(Problem, match=r"systemd does not run here: leave --restart out.*`systemctl restart x` would"):
-        commands.check_systemd("systemctl restart x")
-
-
-def test_engine_that_sees_changes_by_itself_is_not_told(root: Path) -> None:
-    (root / "usr/bin/containerd").unlink()
-    config(root / "etc/k0s/containerd.toml", "# k0s_managed=true\nversion = 3\n")
-    program(root / "var/lib/k0s/bin/runc")
-    lines = done(root, "install", "containerd", "--restart", "auto")
-    assert [line for line in lines if not line.startswith("wrote ")] == []
-
-
-def test_engine_is_not_told_where_only_our_record_changes(root: Path) -> None:
-    done(root, "install", "docker")
-    path = root / "etc/oci-systemd/engines/docker.json"
-    path.write_text(json.dumps(json.loads(path.read_text())))
-    assert done(root, "install", "docker") == ["wrote /etc/oci-systemd/engines/docker.json"]
 
 
 # What the machine does not allow

@@ -1,6 +1,7 @@
 """The node's label: what the API server is asked for, and what is made of its answer. The server is a real one, with TLS."""
 
 import json
+import socket
 import ssl
 import subprocess
 import threading
@@ -11,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from oci_systemd.cli import live
 from oci_systemd.core.errors import Problem
 from oci_systemd.host import kubernetes
-from tests.shells.test_cli_install import files, run
+from tests.shells.test_cli_install import config, files, run
 from tests.shells.test_cli_install import root as root
 
 NODE = "node-1"
@@ -45,31 +47,45 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A key and a certificate that signs itself, for 127.0.0.1."""
-    key, own = folder / "key", folder / "ca.crt"
-    words = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "1",
-    ]
-    words += ["-subj", "/CN=api", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(own)]
-    subprocess.run(words, check=True, capture_output=True)
+# What a CA of today has, and what one of a cluster's first years may lack.
+IDENTIFIERS = "subjectKeyIdentifier = hash\nauthorityKeyIdentifier = keyid\n"
+EXTENSIONS = {
+    "full": ("basicConstraints = critical, CA:TRUE\nkeyUsage = critical, keyCertSign\n" + IDENTIFIERS, IDENTIFIERS),
+    "bare": ("basicConstraints = CA:TRUE\n", ""),
+}
+
+
+def certificate(folder: Path, extensions: str = "full") -> tuple[Path, Path]:
+    """The key and the certificate of a server at 127.0.0.1, signed by the CA whose certificate is `ca.crt` beside them."""
+    (ca, ca_key), (own, key) = ((folder / f"{name}.crt", folder / f"{name}.key") for name in ("ca", "own"))
+    of_ca, of_own = EXTENSIONS[extensions]
+    sections = f"[ca]\n{of_ca}[own]\nsubjectAltName = IP:127.0.0.1\n{of_own}"
+    conf = config(folder / "conf", f"[req]\ndistinguished_name = name\n[name]\n{sections}")
+    new = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -config {conf}".split()
+    by_ca = ["-CA", str(ca), "-CAkey", str(ca_key)]
+    for name, more in (("ca", []), ("own", by_ca)):
+        words = ["-extensions", name, "-subj", f"/CN={name}", "-keyout", f"{folder}/{name}.key", "-out"]
+        subprocess.run([*new, *words, f"{folder}/{name}.crt", *more], check=True, capture_output=True)
     return key, own
 
 
+def strict(**words: Any) -> ssl.SSLContext:
+    """The default context as it is since Python 3.13."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(**words)
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    return context
+
+
 @pytest.fixture
-def api(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+def api(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Api]:
     """A server, and a service account for it where the kubelet would put one."""
     account = tmp_path_factory.mktemp("account")
-    key, own = certificate(account)
+    key, own = certificate(account, getattr(request, "param", "full"))
+    monkeypatch.setattr(kubernetes, "STARTS", 0.05)
+    monkeypatch.setattr(kubernetes, "PAUSE", 0.01)
     (account / "token").write_text("t0ken\n")
     monkeypatch.setattr(kubernetes, "ACCOUNT", account)
     with Api() as server:
@@ -83,17 +99,41 @@ def api(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
         server.shutdown()
 
 
-@pytest.mark.parametrize("value", ["systemd", None])
-def test_one_label_of_one_node_is_patched(api: Api, value: str | None) -> None:
-    kubernetes.label(NODE, value)
+PLACE = "/metadata/labels/oci-systemd~1handler"
+PATCHES = {
+    "label": ("merge-patch", {"metadata": {"labels": {"oci-systemd/handler": "systemd"}}}),
+    "unlabel": (
+        "json-patch",
+        [{"op": "test", "path": PLACE, "value": "systemd"}, {"op": "remove", "path": PLACE}],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", PATCHES)
+def test_one_label_of_one_node_is_patched(api: Api, what: str) -> None:
+    getattr(kubernetes, what)(NODE, "systemd")
+    kind, change = PATCHES[what]
     ((verb, path, headers, body),) = api.asked
-    assert (verb, path, body) == (
-        "PATCH",
-        "/api/v1/nodes/node-1",
-        {"metadata": {"labels": {"oci-systemd/handler": value}}},
-    )
+    assert (verb, path, body) == ("PATCH", "/api/v1/nodes/node-1", change)
     assert headers["Authorization"] == "Bearer t0ken"
-    assert headers["Content-Type"] == "application/merge-patch+json"
+    assert headers["Content-Type"] == f"application/{kind}+json"
+
+
+@pytest.mark.parametrize("api", EXTENSIONS, indirect=True)
+def test_a_cluster_s_own_ca_is_trusted_whatever_it_lacks(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    kubernetes.label(NODE, "systemd")
+    assert len(api.asked) == 1
+
+
+@pytest.mark.parametrize("api", ["bare"], indirect=True)
+def test_such_a_ca_is_one_that_python_refuses_by_itself(api: Api) -> None:
+    with (
+        socket.create_connection(api.server_address) as peer,
+        pytest.raises(ssl.SSLCertVerificationError),
+        strict(cafile=str(kubernetes.ACCOUNT / "ca.crt")).wrap_socket(peer, server_hostname="127.0.0.1"),
+    ):
+        pass
 
 
 def test_a_name_stays_one_part_of_the_path(api: Api) -> None:
@@ -107,6 +147,23 @@ def test_without_the_right_it_is_told(api: Api, status: int) -> None:
     with pytest.raises(
         kubernetes.Unable, match=r"the label oci-systemd/handler of node node-1 is left as it is: nodes"
     ):
+        kubernetes.label(NODE, "systemd")
+    assert len(api.asked) > 1  # an API server that was just started says so to everybody
+
+
+def test_a_refusal_that_ends_in_time_is_none(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.status = 403
+    monkeypatch.setattr(kubernetes, "STARTS", 5)
+    monkeypatch.setattr(kubernetes.time, "sleep", lambda _: setattr(api, "status", 200))
+    kubernetes.label(NODE, "systemd")
+    assert len(api.asked) == 2
+
+
+def test_the_label_of_another_handler_stays(api: Api) -> None:
+    api.status = 422
+    with pytest.raises(kubernetes.Unable, match="of node node-1 is left as it is"):
+        kubernetes.unlabel(NODE, "systemd")
+    with pytest.raises(Problem, match="the API server answers 422"):
         kubernetes.label(NODE, "systemd")
 
 
@@ -135,15 +192,41 @@ def test_outside_of_a_pod_it_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 # By the commands
 
 
-def test_a_node_is_labelled_once_it_has_the_handler(api: Api, root: Path) -> None:
-    result = run(root, "install", "containerd", "--node", NODE)
+@pytest.fixture
+def served(root: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The handlers that the node's engine tells it has."""
+    names: set[str] = set()
+    config(root / "run/containerd/containerd.sock", "")
+    monkeypatch.setattr(live, "handlers", lambda _: names)
+    monkeypatch.setattr(live, "PATIENCE", 0.01)
+    return names
+
+
+def test_a_node_is_labelled_once_its_engine_has_the_handler(api: Api, root: Path, served: set[str]) -> None:
+    words = ("install", "containerd", "--node", NODE)
+    result = run(root, *words)
+    assert "is not labelled yet: do `systemctl restart containerd` first, then this again" in result.stderr
+    assert (result.exit_code, api.asked) == (0, [])
+    result = run(root, *words)
+    assert "runs, and does not serve the handler systemd" in result.stderr
+    assert (result.exit_code, api.asked) == (2, [])
+    served.add("systemd")
+    result = run(root, *words)
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.endswith(f"node {NODE} is labelled oci-systemd/handler=systemd\n")
-    assert run(root, "install", "containerd", "--node", NODE).exit_code == 0
-    assert len(api.asked) == 2
+    assert len(api.asked) == 1
 
 
-def test_a_node_that_may_not_be_labelled_has_the_handler_all_the_same(api: Api, root: Path) -> None:
+def test_a_node_whose_engine_cannot_be_asked_is_labelled_with_a_word(api: Api, root: Path) -> None:
+    run(root, "install", "containerd")
+    result = run(root, "install", "containerd", "--node", NODE)
+    assert "nothing is at /run/containerd/containerd.sock, where the engine would tell" in result.stderr
+    assert (result.exit_code, len(api.asked)) == (0, 1)
+
+
+def test_a_node_that_may_not_be_labelled_has_the_handler_all_the_same(api: Api, root: Path, served: set[str]) -> None:
+    served.add("systemd")
+    run(root, "install", "containerd")
     api.status = 403
     result = run(root, "install", "containerd", "--node", NODE)
     assert (result.exit_code, "is left as it is" in result.stderr) == (0, True)
@@ -157,7 +240,7 @@ def test_the_label_goes_before_the_handler_does(api: Api, root: Path) -> None:
     assert files(root) == before
     api.status = 200
     assert run(root, "uninstall", "containerd", "--node", NODE).stdout.startswith(
-        f"node {NODE} has lost oci-systemd/handler\n"
+        f"node {NODE} has lost oci-systemd/handler=systemd\n"
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from oci_systemd.engines.state_roots import BUNDLES_OF_SHIMS
 from oci_systemd.host import versions
 from oci_systemd.host.tree import Tree
 from oci_systemd.host.versions import Version
-from tests.shells.test_cli_install import NOBODY, files
+from tests.shells.test_cli_install import NOBODY, files, program
 
 HOME = "/opt/oci-systemd"
 TASK = "run/containerd/io.containerd.runtime.v2.task/k8s.io/c1"
@@ -23,9 +25,9 @@ TASK = "run/containerd/io.containerd.runtime.v2.task/k8s.io/c1"
 def version(name: str, folder: Path) -> Version:
     """A version with its programs, as it lies in an image."""
     source = folder / name
-    for program in versions.LINKED:
+    for each in versions.LINKED:
         (source / "bin").mkdir(parents=True, exist_ok=True)
-        (source / "bin" / program).write_text(name)
+        (source / "bin" / each).write_text(name)
     (source / "lib").symlink_to("bin")
     return Version(HOME, name, source)
 
@@ -47,6 +49,44 @@ def new(tmp_path: Path) -> Version:
     return version("2-bbbb", tmp_path)
 
 
+class Killed(BaseException):
+    """What stops one of us at once; what would clean up after an error is not reached."""
+
+
+Dies = Callable[[str], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def dies() -> Dies:
+    """Whoever calls that name in `versions` is killed after its first file."""
+
+    @contextmanager
+    def dying(at: str) -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(versions, "_clear", lambda place: None if at != "rmtree" else half(place))
+            if at == "copyfile":
+                patch.setattr(shutil, "copyfile", lambda source, target: kill(Path(target).write_text("ha")))
+            elif at == "flush":
+                patch.setattr(versions, "flush", kill)
+            elif at == "rename":
+                patch.setattr(Path, "rename", kill)
+            with pytest.raises(Killed):
+                yield
+
+    return dying
+
+
+def kill(*_: object) -> None:
+    raise Killed
+
+
+def half(place: Path) -> None:
+    """Remove the first file of a folder, and be killed."""
+    if place.is_dir():
+        next(each for each in sorted(place.rglob("*")) if each.is_file()).unlink()
+        raise Killed
+
+
 def called(root: Path) -> str:
     """What an engine would start."""
     return (root / "opt/oci-systemd/bin/oci-systemd-runtime").read_text()
@@ -57,7 +97,9 @@ def present(root: Path) -> list[str]:
 
 
 def process(root: Path, command: str, *, namespaces: str = "7", pid: int = 7) -> None:
-    """A process of the root, as its /proc shows it."""
+    """A process of the root, as its /proc shows it beside init."""
+    if pid != 1:
+        process(root, "/sbin/init", pid=1)
     folder = root / f"proc/{pid}"
     folder.mkdir()
     (folder / "cmdline").write_bytes(command.replace(" ", "\0").encode() + b"\0")
@@ -99,6 +141,49 @@ def test_what_was_left_half_written_is_no_version(root: Path, old: Version) -> N
     versions.deploy(old, Tree(str(root)))
     assert present(root) == ["1-aaaa"]
     assert called(root) == "1-aaaa"
+
+
+@pytest.mark.parametrize("at", ["copyfile", "flush", "rename"])
+def test_killed_on_the_way_in_is_done_again(at: str, root: Path, old: Version, new: Version, dies: Dies) -> None:
+    versions.deploy(old, Tree(str(root)))
+    with dies(at):
+        versions.deploy(new, Tree(str(root)))
+    assert called(root) == "1-aaaa"
+    versions.deploy(new, Tree(str(root)))
+    assert called(root) == "2-bbbb"
+    assert files(root / "opt/oci-systemd/versions/2-bbbb") == files(new.source)
+    assert present(root) == ["1-aaaa", "2-bbbb"]
+
+
+@pytest.mark.parametrize("out", [versions.prune, versions.remove])
+def test_killed_on_the_way_out_leaves_no_half_version(
+    out: Callable[..., object], root: Path, old: Version, new: Version, dies: Dies
+) -> None:
+    """Where the next installer would take it for whole."""
+    tree = Tree(str(root))
+    for each in (old, new):
+        versions.deploy(each, tree)
+    with dies("rmtree"):
+        out(new, tree, BUNDLES_OF_SHIMS)
+    for each in (old, new):
+        versions.deploy(each, tree)
+        assert files(root / f"opt/oci-systemd/versions/{each.name}") == files(each.source)
+    assert not [name for name in present(root) if name.startswith(".")]
+    versions.remove(new, tree, BUNDLES_OF_SHIMS)
+    assert sorted(files(root)) == ["proc"]
+
+
+def test_times_and_modes_are_kept_and_the_image_s_labels_are_not(root: Path, old: Version) -> None:
+    program = old.source / "bin/oci-systemd"
+    program.chmod(0o741)
+    os.utime(program, (1, 1))
+    try:
+        os.setxattr(program, "user.label", b"image")
+    except OSError:
+        pytest.skip("needs a file system with user.* attributes")
+    versions.deploy(old, Tree(str(root)))
+    copy = root / "opt/oci-systemd/versions/1-aaaa/bin/oci-systemd"
+    assert (copy.stat().st_mtime, copy.stat().st_mode & 0o7777, os.listxattr(copy)) == (1, 0o741, [])
 
 
 def test_a_copy_that_fails_leaves_the_old_one_called(root: Path, old: Version, new: Version) -> None:
@@ -146,6 +231,16 @@ CALLERS = {
     "a process in a container": (f"{HOME}/versions/1-aaaa/python/bin/python3 -ISB", "7\t1", ["2-bbbb"]),
     "a process of the new one": (f"{HOME}/versions/2-bbbb/bin/sh", "7", ["2-bbbb"]),
     "a name that only begins so": (f"{HOME}/versions/1-aaaa-2/bin/sh", "7", ["2-bbbb"]),
+    "a call that has found its version and does not show it": (
+        f"{HOME}/bin/sh {HOME}/bin/oci-systemd-runtime.x.y",
+        "7",
+        ["1-aaaa", "2-bbbb"],
+    ),
+    "a monitor that will call what is current": (
+        f"/usr/bin/conmon -b /b -r {HOME}/bin/oci-systemd-runtime",
+        "7",
+        ["2-bbbb"],
+    ),
     "a process elsewhere": (f"/srv{HOME}/versions/1-aaaa/bin/sh", "7", ["2-bbbb"]),
 }
 
@@ -170,16 +265,59 @@ def test_a_version_that_a_shim_calls_stays(root: Path, old: Version, new: Versio
     (root / TASK).mkdir(parents=True)
     (root / TASK / "runtime").write_text(f"{old.inside}/bin/oci-systemd-runtime")
     assert versions.prune(new, tree, BUNDLES_OF_SHIMS) == []
-    with pytest.raises(Problem, match="something still runs from 1-aaaa"):
+    with pytest.raises(Problem, match=r"stays: something still runs from it, .*/1-aaaa/bin/oci-systemd-runtime"):
         versions.remove(new, tree, BUNDLES_OF_SHIMS)
     (root / TASK / "runtime").unlink()
     assert versions.prune(new, tree, BUNDLES_OF_SHIMS) == [f"removed {HOME}/versions/1-aaaa"]
 
 
-def test_two_at_once_are_one_after_the_other(root: Path, old: Version) -> None:
+CALLED_BY_NAME = {
+    "a shim": lambda root: program(root / TASK / "runtime", f"{HOME}/bin/oci-systemd-runtime.containerd.systemd"),
+    "a monitor": lambda root: process(root, f"/usr/bin/conmon -b /b -r {HOME}/bin/oci-systemd-runtime"),
+    "the plugin": lambda root: process(root, f"{HOME}/versions/1-aaaa/python/bin/python3 -ISB x nri"),
+}
+
+
+@pytest.mark.parametrize("caller", CALLED_BY_NAME.values(), ids=CALLED_BY_NAME)
+def test_nothing_is_removed_that_is_called_by_its_name(
+    caller: Callable[[Path], object], root: Path, old: Version
+) -> None:
+    versions.deploy(old, Tree(str(root)))
+    caller(root)
+    before = files(root)
+    with pytest.raises(Problem, match="/opt/oci-systemd stays: something still runs from it"):
+        versions.remove(old, Tree(str(root)), BUNDLES_OF_SHIMS)
+    assert files(root) == before
+
+
+@pytest.mark.parametrize("out", [versions.prune, versions.remove])
+def test_processes_that_are_hidden_are_no_sign_that_nothing_runs(
+    out: Callable[..., object], root: Path, old: Version, new: Version
+) -> None:
+    for each in (old, new):
+        versions.deploy(each, Tree(str(root)))
+    process(root, "busybox")
+    shutil.rmtree(root / "proc/1")
+    before = files(root)
+    with pytest.raises(Problem, match="cannot be seen, and may use what is to go: its /proc is mounted with hidepid"):
+        out(new, Tree(str(root)), BUNDLES_OF_SHIMS)
+    assert files(root) == before
+
+
+def test_what_another_installer_has_made_current_stays(root: Path, old: Version, new: Version) -> None:
     tree = Tree(str(root))
+    for each in (old, new):
+        versions.deploy(each, tree)
+    assert versions.prune(old, tree, BUNDLES_OF_SHIMS) == []
+    assert called(root) == "2-bbbb"
+
+
+@pytest.mark.parametrize("what", [versions.deploy, versions.prune, versions.remove])
+def test_two_at_once_are_one_after_the_other(what: Callable[..., object], root: Path, old: Version) -> None:
+    tree = Tree(str(root))
+    more = () if what == versions.deploy else (BUNDLES_OF_SHIMS,)
     with tree.alone(), pytest.raises(Problem, match="another oci-systemd writes below"):
-        versions.deploy(old, Tree(str(root)))
+        what(old, Tree(str(root)), *more)
     assert not (root / "opt").exists()
 
 

@@ -111,8 +111,9 @@ endif
 
 # What is the user's, /etc/oci-systemd, stays. An engine that still names the wrapper could start no container any more.
 uninstall:
-	@for each in '$(TO)'/etc/oci-systemd/engines/*.json; do [ ! -e "$$each" ] || { each=$${each##*/}; \
-	    echo "$${each%.json} still calls the wrapper: oci-systemd uninstall $${each%.json} first" >&2; exit 1; }; done
+	@for each in '$(TO)'/etc/oci-systemd/engines/*.json; do \
+	    grep -qs '"$(BIN)/oci-systemd-runtime' "$$each" || continue; each=$${each##*/}; \
+	    echo "$${each%.json} still calls the wrapper: oci-systemd uninstall $${each%.json} first" >&2; exit 1; done
 	@made=$$(sort -ru '$(TO)$(LIB)/made' 2>/dev/null); set -x; rm -rf '$(TO)$(LIB)' '$(TO)$(SHARE)'; \
 	rm -f '$(TO)$(BIN)/oci-systemd-runtime' '$(TO)$(BIN)/oci-systemd' '$(TO)$(UNITS)/oci-systemd-nri.service' $(foreach each,$(PAGES),'$(TO)$(each)'/*oci-systemd*); set +x; \
 	for each in $$made; do rmdir "$(TO)$$each" 2>/dev/null || :; done

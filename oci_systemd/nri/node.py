@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from oci_systemd.core.settings import Settings
 
 SELINUX = Path("/sys/fs/selinux/enforce")
+OWN_LABEL = Path("/proc/self/attr/current")
+LABEL = re.compile(rb"[^:\s]+:[^:\s]+:[^:\s]+(:|\0|$)")  # user:role:type; AppArmor has the name of a profile there
 ORIGIN = "command line"
 
 
@@ -28,4 +32,11 @@ def look(file: str, level: str | None) -> Node:
     """The node as it is now, by the settings in `file`; with `level` in place of their log level."""
     settings = settings_file.load_or_default(file)
     settings = settings.but({"log.level": level}, ORIGIN) if level else settings
-    return Node(settings, this_host(None), SELINUX.exists())
+    return Node(settings, this_host(None), has_selinux())
+
+
+def has_selinux() -> bool:
+    """Whether this machine labels processes by SELinux, also where we see no selinuxfs, as in a pod."""
+    with suppress(OSError):  # attr/current: EINVAL where no security module has it
+        return SELINUX.exists() or bool(LABEL.match(OWN_LABEL.read_bytes()))
+    return False

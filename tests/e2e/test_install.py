@@ -1,5 +1,6 @@
 """`make install` and `make uninstall`: what is put where, with which paths written into it, and that nothing of it stays."""
 
+import json
 import os
 import subprocess
 import sys
@@ -82,6 +83,20 @@ def test_uninstall_leaves_nothing_and_touches_nothing_else(tmp_path: Path) -> No
     assert make("install", *where).returncode == 0
     assert make("uninstall", *where).returncode == 0
     assert tree(tmp_path) == ["usr", "usr/bin", "usr/bin/other"]
+
+
+@pytest.mark.parametrize(
+    ("program", "goes"), [("/usr/bin/oci-systemd-runtime.x.y", False), ("/opt/x/oci-systemd-runtime", True)]
+)
+def test_uninstall_is_refused_while_an_engine_calls_this_wrapper(program: str, goes: bool, tmp_path: Path) -> None:
+    where = ("PREFIX=/usr", f"DESTDIR={tmp_path}", f"RUNTIME={RUNTIME}", "DEPENDENCIES=no")
+    assert make("install", *where).returncode == 0
+    record = tmp_path / "etc/oci-systemd/engines/docker.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"now": {"path": program}}, indent=2))
+    done = make("uninstall", *where)
+    assert ((done.returncode == 0), (tmp_path / "usr").exists()) == (goes, not goes)
+    assert ("docker still calls the wrapper: oci-systemd uninstall docker first" in done.stderr) is not goes
 
 
 def test_uninstall_keeps_the_directories_that_were_there(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from oci_systemd.core import annotations as a
 from oci_systemd.core.edits import KINDS
 from oci_systemd.core.settings import Settings
 from oci_systemd.core.signals import ADJUSTED, STOP_SIGNAL
+from oci_systemd.nri import node
 from oci_systemd.nri.convert import ENCODE, container
 from tests.nri.calls import Asked
 from tests.nri.merging import merged
@@ -144,3 +146,25 @@ def test_who_asks_for_it_is_told(command: str, annotations: dict[str, str]) -> N
     given = spec(command, mounts=[spec()["mounts"][3]], annotations=annotations)
     with pytest.raises(AssertionError, match="several mounts at /sys/fs/cgroup"):
         Asked().create(request(given))
+
+
+OWN_LABELS = {
+    b"system_u:system_r:spc_t:s0\0": True,
+    b"system_u:system_r:spc_t:s0:c1,c2\0": True,
+    b"a:b:c": True,
+    b"unconfined\n": False,
+    b"cri-containerd.apparmor.d (enforce)\n": False,
+    b":root//sub:profile (enforce)\n": False,
+    b"": False,
+}
+
+
+@pytest.mark.parametrize(("label", "has"), OWN_LABELS.items())
+def test_selinux_is_seen_in_a_pod(label: bytes, has: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node, "SELINUX", tmp_path / "enforce")
+    monkeypatch.setattr(node, "OWN_LABEL", tmp_path / "current")
+    assert node.has_selinux() is False
+    (tmp_path / "current").write_bytes(label)
+    assert node.has_selinux() is has
+    (tmp_path / "enforce").touch()
+    assert node.has_selinux() is True

@@ -289,6 +289,9 @@ def test_removal_is_refused_while_an_engine_calls_the_wrapper(node: Node, packag
     assert differences(before, files(node)) == []
     assert node.run("dpkg-query", "-Wf", "${db:Status-Status}", "oci-systemd").stdout == "installed"
     node.run("oci-systemd", "uninstall", "containerd")
+    other = node.path("/etc/oci-systemd/engines/docker.json")
+    other.parent.mkdir(exist_ok=True)
+    other.write_text('{"now": "/usr/local/bin/oci-systemd-runtime"}')  # of another installation
     node.run("dpkg", "--remove", "oci-systemd")
     assert not node.path(LIB).exists()
     assert node.path(SETTINGS).exists()

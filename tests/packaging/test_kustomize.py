@@ -29,11 +29,12 @@ KUBERNETES = "1.36.0"
 WITH_COMPONENTS = 4  # of kustomize: Debian 12's kubectl has 2
 NODE, ACCOUNT = "node-1", "system:serviceaccount:oci-systemd:oci-systemd-installer"
 
-# Every container, with all that it may do beyond an ordinary one: user 0, capabilities, host paths, SELinux type, a token or none.
-RIGHTS: dict[str, tuple[int, set[str], set[str], str, bool]] = {
-    "plugin": (0, set(), {"/var/run/nri", "/etc/oci-systemd"}, "spc_t", False),
-    "installer": (0, {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SYS_CHROOT"}, {"/"}, "spc_t", True),
-    "installed": (65532, set(), set(), "", False),
+# Every container, with all that it may do beyond an ordinary one: user 0, capabilities, host paths, SELinux type, AppArmor
+# profile, a token or none.
+RIGHTS: dict[str, tuple[int, set[str], set[str], str, str, bool]] = {
+    "plugin": (0, set(), {"/var/run/nri", "/etc/oci-systemd"}, "spc_t", "", False),
+    "installer": (0, {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SYS_CHROOT"}, {"/"}, "spc_t", "Unconfined", True),
+    "installed": (65532, set(), set(), "", "", False),
 }
 WRITABLE = {("installer", "host")}
 ARGUMENTS = {
@@ -51,6 +52,7 @@ ARGUMENTS = {
 COMPONENTS = {
     "stop-signal": {"MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"},
     "quota": {"ResourceQuota"},
+    "gradual": set(),
 }
 
 
@@ -122,6 +124,11 @@ def with_component(overlay: str, component: str, tmp_path: Path) -> tuple[dict[s
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_each_component_fits_each_overlay(name: str, component: str, tmp_path: Path) -> None:
     objects = with_component(name, component, tmp_path)
+    selector = {"oci-systemd/install": "true"} if component == "gradual" else {}
+    for each in of_kind(objects, "DaemonSet"):
+        chosen = each["spec"]["template"]["spec"]["nodeSelector"]
+        installs = each["metadata"]["name"] == "oci-systemd-installer"
+        assert {key: chosen.pop(key) for key in selector if installs} == (selector if installs else {})
     assert [each for each in objects if each["kind"] not in COMPONENTS[component]] == [*overlay(name)]
     assert {each["kind"] for each in objects} - {each["kind"] for each in overlay(name)} == COMPONENTS[component]
     for each in objects:
@@ -182,7 +189,7 @@ def test_no_pod_has_a_namespace_of_the_host_s_or_a_token_by_itself(name: str) ->
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_every_container_has_the_rights_of_the_table_and_no_other(name: str) -> None:
     for pod, container in containers(name):
-        user, capabilities, paths, selinux, token = RIGHTS[container["name"]]
+        user, capabilities, paths, selinux, apparmor, token = RIGHTS[container["name"]]
         security = container["securityContext"]
         assert security["runAsUser"] == security["runAsGroup"] == user
         assert set(security["capabilities"].get("add", [])) == capabilities
@@ -191,6 +198,7 @@ def test_every_container_has_the_rights_of_the_table_and_no_other(name: str) -> 
         assert security["allowPrivilegeEscalation"] is False
         assert security["seccompProfile"] == {"type": "RuntimeDefault"}
         assert security.get("seLinuxOptions", {}) == ({"type": selinux} if selinux else {})
+        assert security.get("appArmorProfile", {}) == ({"type": apparmor} if apparmor else {})
         assert "privileged" not in security and "procMount" not in security
         volumes = {each["name"]: each for each in pod["volumes"]}
         mounted = [volumes[mount["name"]] for mount in container.get("volumeMounts", [])]
@@ -223,8 +231,8 @@ def test_the_one_right_in_the_cluster_is_to_patch_nodes(name: str) -> None:
 
 def test_the_guide_explains_every_right() -> None:
     explained = GUIDE.partition("## What each pod may do, and why")[2].partition("\n## ")[0]
-    for _, capabilities, paths, selinux, _ in RIGHTS.values():
-        for each in capabilities | paths | ({selinux} - {""}):
+    for _, capabilities, paths, selinux, apparmor, _ in RIGHTS.values():
+        for each in capabilities | paths | ({selinux, apparmor} - {""}):
             assert f"`{each}`" in explained, each
     assert "user 0" in explained and "token" in explained
 

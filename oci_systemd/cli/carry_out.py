@@ -145,8 +145,8 @@ def _put_back(plan: Plan, order: Order, made: list[str], why: str) -> str:
             commands.restart(order.command, order.tree.root)
         _set_mark(order, failed)
     except Problem as problem:
-        return f"all files are as they were, but still: {problem}"
-    return "all is as it was, and the engine runs" if plan.changes else "its files have the handler, and stay so"
+        return f"its files are as they were, but still: {problem}"
+    return "its files are as they were, and it runs" if plan.changes else "its files have the handler, and stay so"
 
 
 def _above(changes: Iterable[Change]) -> list[str]:

@@ -235,9 +235,9 @@ def test_the_engine_itself_is_asked_for_its_handlers(engine: Containerd, monkeyp
     assert "runc" in (live.handlers(place) or ())
     live.wait_for("runc", place)
     monkeypatch.setattr(live, "PATIENCE", 0.5)
-    with pytest.raises(Problem, match="it runs, and does not serve the handler other"):
+    with pytest.raises(Problem, match="runs, and does not serve the handler other"):
         live.wait_for("other", place)
-    with pytest.raises(Problem, match="it does not answer"):
+    with pytest.raises(Problem, match="does not answer"):
         live.wait_for("runc", engine.node.path("/run/nobody.sock"))
 
 

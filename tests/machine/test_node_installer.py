@@ -90,8 +90,12 @@ def test_an_engine_that_does_not_come_up_gets_its_files_back(machine: Machine, n
             "rm -r /run/systemd/system/containerd.service.d; systemctl daemon-reload; systemctl restart containerd"
         )
         node.cri.wait_ready(TO_END)
-    assert (code, "all is as it was, and the engine runs" in said) == (2, True), said
+    assert (code, "its files are as they were, and it runs" in said) == (2, True), said
     assert HANDLER not in in_containerd(machine)
+    since = started(machine, "containerd")
+    code, said = run(node, "install")
+    assert (code, "this was tried" in said, started(machine, "containerd")) == (2, True, since), said
+    machine.script("rm /run/oci-systemd/containerd.json")
     assert run(node, "install")[0] == run(node, "uninstall")[0] == 0
     assert machine.script(FILES) == files
 

@@ -97,7 +97,7 @@ def test_engine_that_does_not_come_up_gets_its_files_back(booted: Path, state: s
     result = run(booted, *AUTO)
     assert result.exit_code == 2
     assert (
-        "containerd does not stay up after its restart: see `journalctl -u containerd`; all is as it was"
+        "containerd does not stay up after its restart: see `journalctl -u containerd`; its files are as they were"
         in result.stderr
     )
     assert starts(booted) == 2
@@ -174,7 +174,7 @@ def test_engine_that_does_not_serve_it_gets_its_files_back_and_is_left_in_peace(
     cri.handlers = ["runc"]
     before = files(booted)
     sentence = f"the engine at {booted}/{SOCKET} runs, and does not serve the handler systemd"
-    assert f"{sentence}; all is as it was, and the engine runs" in run(booted, *AUTO).stderr
+    assert f"{sentence}; its files are as they were, and it runs" in run(booted, *AUTO).stderr
     assert starts(booted) == 2
     assert unmarked(booted) == before
     again = run(booted, *AUTO).stderr
@@ -189,10 +189,10 @@ def test_engine_that_does_not_serve_it_gets_its_files_back_and_is_left_in_peace(
 def test_what_has_failed_is_tried_again_after_an_hour_or_where_it_is_another_plan(booted: Path, cri: Cri) -> None:
     cri.handlers = ["runc"]
     for words in (AUTO, (*AUTO, "--handler", "other")):
-        assert "all is as it was" in run(booted, *words).stderr
+        assert "its files are as they were" in run(booted, *words).stderr
     mark = json.loads((booted / MARK).read_text())
     (booted / MARK).write_text(json.dumps(mark | {"when": time.time() - 3601}))
-    assert "all is as it was" in run(booted, *AUTO, "--handler", "other").stderr
+    assert "its files are as they were" in run(booted, *AUTO, "--handler", "other").stderr
     assert starts(booted) == 6
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
+import struct
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import StreamEnded
 
 from oci_systemd.cli import live
 from oci_systemd.core.errors import Problem
@@ -136,20 +141,44 @@ class Cri:
         self.raw: bytes | None = None
         self.asked = 0
         place.parent.mkdir(parents=True, exist_ok=True)
-        method = grpc.unary_unary_rpc_method_handler(self.status)
-        service = grpc.method_handlers_generic_handler("runtime.v1.RuntimeService", {"Status": method})
-        self.server = grpc.server(ThreadPoolExecutor(1))
-        self.server.add_generic_rpc_handlers((service,))
-        self.server.add_insecure_port(f"unix:{place}")
-        self.server.start()
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(str(place))
+        self.socket.listen()
+        threading.Thread(target=self.serve, daemon=True).start()
 
-    def status(self, _request: bytes, _context: object) -> bytes:
-        self.asked += 1
+    def serve(self) -> None:
+        with suppress(OSError):  # it was shut down
+            while True:
+                with self.socket.accept()[0] as peer:
+                    self.answer(peer)
+
+    def answer(self, peer: socket.socket) -> None:
+        """One call: headers, a message, trailers (grpc, PROTOCOL-HTTP2.md)."""
+        connection = H2Connection(H2Configuration(client_side=False))
+        connection.initiate_connection()
+        peer.sendall(connection.data_to_send())
+        while part := peer.recv(1 << 16):
+            for event in connection.receive_data(part):
+                if isinstance(event, StreamEnded):
+                    self.asked += 1
+                    message = self.status() if self.raw is None else self.raw
+                    connection.send_headers(event.stream_id, [(":status", "200"), ("content-type", "application/grpc")])
+                    connection.send_data(event.stream_id, struct.pack(">?I", False, len(message)) + message)
+                    connection.send_headers(event.stream_id, [("grpc-status", "0")], end_stream=True)
+            with suppress(BrokenPipeError):
+                peer.sendall(connection.data_to_send())
+
+    def status(self) -> bytes:
         table = messages("cri.status", live.TABLE)
         answer = table["StatusResponse"](
             runtime_handlers=[table["RuntimeHandler"](name=name) for name in self.handlers]
         )
-        return answer.SerializeToString() if self.raw is None else self.raw
+        return bytes(answer.SerializeToString())
+
+    def stop(self) -> None:
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
 
 
 @pytest.fixture
@@ -160,7 +189,7 @@ def cri(booted: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cri]:
     monkeypatch.chdir(booted)
     cri = Cri(Path(SOCKET))  # a socket's path has few bytes
     yield cri
-    cri.server.stop(None)
+    cri.stop()
 
 
 def test_engine_that_serves_the_handler_is_told_once(booted: Path, cri: Cri) -> None:
@@ -227,8 +256,7 @@ def test_killed_before_the_engine_was_told_is_told_by_the_next(
 def test_engine_that_cannot_be_asked_stays_as_it_is(booted: Path, cri: Cri) -> None:
     done(booted, *AUTO)
     starts(booted)
-    cri.server.stop(None).wait()
-    (booted / SOCKET).touch()
+    cri.stop()
     assert f"the engine at {booted}/{SOCKET} does not answer: " in refused(booted, *AUTO)
     assert not (booted / "starts").exists()
 

@@ -134,28 +134,31 @@ def uninstall(engine: str, handler: str, root: str, dry_run: bool, restart: str,
     tree = Tree(root)
     if node and not dry_run:  # no pod comes any more, and those that are there may go
         _unlabel(node, handler)
-    _uninstall(tree, engine, handler, dry_run=dry_run, automatic=restart == "auto", force=force)
-    if not dry_run:
+    serves = _uninstall(tree, engine, handler, dry_run=dry_run, automatic=restart == "auto", force=force)
+    if not dry_run and not serves:
         _take_away(tree, force=force)
 
 
-def _uninstall(tree: Tree, engine: str, handler: str, *, dry_run: bool, automatic: bool, force: bool) -> None:
+def _uninstall(tree: Tree, engine: str, handler: str, *, dry_run: bool, automatic: bool, force: bool) -> bool:
+    """Take the handler out of the engine's files; whether the engine still serves it, until somebody tells it."""
     known = record.read(tree.read(record.path(engine)), engine)
     if handler not in known.handlers:
         others = f"; there is {', '.join(known.handlers)}" if known.handlers else ""
         out(f"no handler {handler} of ours is installed in {engine}{others}; nothing to do\n")
         if automatic and not dry_run:
             finish(tree, engine, handler)
-        return
+        return False
     plan = plans.uninstall(engine, handler, tree)
     if dry_run:
         show(plan)
-        return
+        return False
     if not force:
         programs = [program for entry in known.of(handler) for program in programs_in(entry.now)]
         _check_unused(tree, engine, programs, ", or use --force")
     order = Order(tree, engine, handler, known.restart, automatic)
-    carry_out(plan, order, told=must_tell(plan, order))
+    told = must_tell(plan, order)
+    carry_out(plan, order, told=told)
+    return told and not automatic and bool(order.command)
 
 
 def _bring(tree: Tree) -> None:

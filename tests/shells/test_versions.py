@@ -16,7 +16,7 @@ from oci_systemd.engines.state_roots import BUNDLES_OF_SHIMS
 from oci_systemd.host import versions
 from oci_systemd.host.tree import Tree
 from oci_systemd.host.versions import Version
-from tests.shells.test_cli_install import NOBODY, files, program
+from tests.shells.test_cli_install import NOBODY, done, files, program, run
 
 HOME = "/opt/oci-systemd"
 TASK = "run/containerd/io.containerd.runtime.v2.task/k8s.io/c1"
@@ -340,3 +340,36 @@ def test_removal_leaves_a_folder_that_others_use(root: Path, old: Version) -> No
 
 def test_this_source_tree_is_no_version() -> None:
     assert versions.own() is None
+
+
+# By the commands
+
+
+@pytest.fixture
+def installer(root: Path, old: Version, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A root with an engine, which commands of the version `old` are run on."""
+    for each in ("containerd", "runc"):
+        program(root / "usr/bin" / each)
+    program(old.source / "bin/oci-systemd-runtime", "#!/bin/sh\nosd_runtime=${osd_runtime:-runc}\n")
+    monkeypatch.setattr(versions, "own", lambda: old)
+    return root
+
+
+def test_a_tree_goes_once_the_engine_was_told(installer: Path) -> None:
+    """Until then it serves the handler, and would start what is gone."""
+    done(installer, "install", "containerd")
+    assert present(installer) == ["1-aaaa"]
+    assert done(installer, "uninstall", "containerd")[-1] == "next: systemctl restart containerd"
+    assert present(installer) == ["1-aaaa"]
+    assert done(installer, "uninstall", "containerd")[-1] == f"removed {HOME}"
+    assert not (installer / "opt").exists()
+
+
+def test_a_tree_that_is_in_use_stays_where_removal_is_forced(installer: Path) -> None:
+    done(installer, "install", "containerd")
+    program(installer / TASK / "runtime", f"{HOME}/bin/oci-systemd-runtime")
+    done(installer, "uninstall", "containerd", "--force")
+    result = run(installer, "uninstall", "containerd", "--force")
+    assert (result.exit_code, "something still runs from it" in result.stderr) == (0, True)
+    assert run(installer, "uninstall", "containerd").exit_code == 2
+    assert present(installer) == ["1-aaaa"]

@@ -22,12 +22,13 @@ from oci_systemd.engines.plan import Change, Plan
 from oci_systemd.host import commands
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from oci_systemd.host.tree import Tree
 
 MARKS = "/run/oci-systemd"
 WAITS = 3600.0  # seconds until a plan that has failed is tried again
+LOCKED = 60.0  # seconds that the way back waits for another of us
 
 
 class Mark(NamedTuple):
@@ -44,7 +45,8 @@ class Order:
     """How a plan for one handler of an engine is carried out.
 
     `command` makes the engine read its configuration, "" where it sees that by itself; `automatic`: it is given, not printed.
-    `socket`: where the engine is asked whether it serves the handler then, "" where it is not.
+    `socket`: where the engine is asked whether it serves the handler then, "" where it is not; `was_there`: whether it was there
+    to begin with, so that it will be again. `undo`: the plan that takes the handler away.
     """
 
     tree: Tree
@@ -53,10 +55,12 @@ class Order:
     command: str
     automatic: bool
     socket: str = ""
+    was_there: bool = False
+    undo: Callable[[], Plan] = Plan
 
     @property
     def can_ask(self) -> bool:
-        return bool(self.socket) and self.tree.exists(self.socket)
+        return bool(self.socket) and (self.was_there or self.tree.exists(self.socket))
 
     def wait(self) -> None:
         """Wait until the engine serves the handler. A Problem where it does not."""
@@ -72,7 +76,7 @@ def must_tell(plan: Plan, order: Order) -> bool:
     """Whether the engine is to be told of `plan`. A Problem where that cannot be done, or has just failed."""
     mark = _mark(order)
     # One of us that was killed in between has written the files, and told nobody.
-    told = plan.concerns_engine or (order.automatic and (bool(mark.command) or order.lacks()))
+    told = plan.concerns_engine or bool(mark.command) or (order.automatic and order.lacks())
     if told and order.automatic and order.command:
         commands.check_systemd(order.command, order.tree.root)
     left = mark.when + WAITS - time.time()
@@ -84,14 +88,14 @@ def must_tell(plan: Plan, order: Order) -> bool:
     return told
 
 
-def finish(tree: Tree, engine: str, handler: str) -> None:
-    """Give the command that one of us was to give and has not, and forget what has failed."""
-    order = Order(tree, engine, handler, "", automatic=True)
+def finish(order: Order) -> bool:
+    """Give the command that one of us was to give and has not, and forget what has failed. Whether it is left to somebody else."""
     order = replace(order, command=_mark(order).command)
-    if order.command:
-        carry_out(Plan(), order, told=must_tell(Plan(), order))
-    else:
+    if not order.command:
         _set_mark(order, Mark())
+        return False
+    carry_out(Plan(), order, told=must_tell(Plan(), order))
+    return not order.automatic
 
 
 def show(plan: Plan) -> None:
@@ -107,46 +111,57 @@ def carry_out(plan: Plan, order: Order, *, told: bool) -> None:
     _say_kept(plan)
     tree, by_us = order.tree, told and order.automatic
     made = [folder for folder in _above(plan.changes) if not tree.exists(folder)]
+    was_killed = bool(_mark(order).command)
     mark = [_marked(order, Mark(command=order.command))] if by_us and order.command else []
     if plan.changes or mark:
         tree.commit([*mark, *plan.changes], plan.folders)
     for change in plan.changes:
         out(f"{'removed' if change.new is None else 'wrote'} {change.path}\n")
     if by_us:
-        _tell(plan, order, made)
+        # Where one of us was killed, the plan is carried out already, and what takes the handler away is the way back.
+        back = _back(plan, made) if plan.changes else order.undo() if was_killed else Plan()
+        _tell(back, order)
     elif told and order.command:
+        _set_mark(order, Mark())  # from here on it is theirs to do
         out(f"next: {order.command}\n")
 
 
-def _tell(plan: Plan, order: Order, made: list[str]) -> None:
-    """Tell the engine. A Problem where it does not come up as planned, and with its files as they were."""
+def _tell(back: Plan, order: Order) -> None:
+    """Tell the engine. A Problem where it does not come up as planned, and with `back` carried out."""
     try:
         if order.command:
             commands.restart(order.command, order.tree.root)
         order.wait()
     except Problem as problem:
-        raise Problem(f"{problem}; {_put_back(plan, order, made, str(problem))}") from None
+        failed = Mark(order.command, _digest(_back(back, []), order), str(problem), time.time())
+        raise Problem(f"{problem}; {_put_back(back, order, failed)}") from None
     _set_mark(order, Mark())
     if order.command:
         out(f"done: {order.command}\n")
 
 
-def _put_back(plan: Plan, order: Order, made: list[str], why: str) -> str:
-    """Undo the plan, which has `made` folders, and tell the engine again; how that went, in words."""
-    failed = Mark() if order.tree.is_this_machine else Mark("", _digest(plan, order), why, time.time())
+def _put_back(back: Plan, order: Order, failed: Mark) -> str:
+    """Carry `back` out, and tell the engine again; how that went, in words. What is still to be done is marked before it is."""
+    if order.tree.is_this_machine:
+        failed = Mark(order.command)
     try:
-        if plan.changes:
-            changes = [replace(change, old=change.new, new=change.old) for change in reversed(plan.changes)]
-            order.tree.commit(changes, made)
+        order.tree.commit([_marked(order, failed), *back.changes], back.folders, patience=LOCKED)
     except Problem as problem:
         return f"and what was written stays: {problem}"
+    if not back.changes:
+        return "its files stay as they are"
     try:
-        if plan.changes and order.command:
+        if order.command:
             commands.restart(order.command, order.tree.root)
-        _set_mark(order, failed)
+        _set_mark(order, failed._replace(command="") if failed.failed else Mark())
     except Problem as problem:
         return f"its files are as they were, but still: {problem}"
-    return "its files are as they were, and it runs" if plan.changes else "its files have the handler, and stay so"
+    return "its files are as they were, and it runs"
+
+
+def _back(plan: Plan, made: list[str]) -> Plan:
+    """The way back from `plan`, which has `made` folders."""
+    return Plan([replace(change, old=change.new, new=change.old) for change in reversed(plan.changes)], made)
 
 
 def _above(changes: Iterable[Change]) -> list[str]:
@@ -188,5 +203,5 @@ def _set_mark(order: Order, mark: Mark) -> None:
 
 def _digest(plan: Plan, order: Order) -> str:
     """What tells one plan from another."""
-    said = json.dumps([order.handler, *((change.path, change.new) for change in plan.changes)])
+    said = json.dumps([order.handler, *sorted((change.path, change.new or "") for change in plan.changes)])
     return hashlib.sha256(said.encode()).hexdigest()

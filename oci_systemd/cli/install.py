@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,7 @@ from oci_systemd.cli import installed
 from oci_systemd.cli.carry_out import Order, carry_out, finish, must_tell, show
 from oci_systemd.cli.output import out, say
 from oci_systemd.core.errors import Problem
-from oci_systemd.core.paths import clean, is_at_or_below
+from oci_systemd.core.paths import clean
 from oci_systemd.engines import plan as plans
 from oci_systemd.engines import record
 from oci_systemd.engines.engines import ENGINES, Engine, command_of
@@ -91,6 +92,7 @@ def install(
     if hook and engine != "podman":
         raise Problem(f"--hook is podman's; {engine} takes the runtime alone")
     tree = Tree(root)
+    _check_node(engine, node)
     module = ENGINES[engine]
     place = find(tree, engine, module.PLACES, _full_path("--config", config))
     called = installed.launcher(tree, _full_path("--launcher", launcher))
@@ -107,7 +109,10 @@ def install(
         restart=command_of(tree, place.removal or place.restart),
     )
     needed = command_of(tree, place.removal if plan.takes_back and place.removal else place.restart)
-    order = Order(tree, engine, handler, needed, restart == "auto", place.socket)
+    order = Order(
+        tree, engine, handler, needed, restart == "auto", place.socket, bool(place.socket) and tree.exists(place.socket),
+        undo=lambda: plans.uninstall(engine, handler, tree),
+    )  # fmt: skip
     if dry_run:
         show(plan)
     told = False
@@ -116,6 +121,7 @@ def install(
         told = must_tell(plan, order)
         _bring(tree)
         carry_out(plan, order, told=told)
+        _bring(tree)  # once more: until now no file named it, so that another of us may have taken it away
         _prune(tree)
     if not plan.changes and not told:
         out(f"{engine} has the handler {handler} already; nothing to do\n")
@@ -132,6 +138,7 @@ def uninstall(engine: str, handler: str, root: str, dry_run: bool, restart: str,
     Containers of the handler should be gone first: engines call the wrapper again to stop them.
     """
     tree = Tree(root)
+    _check_node(engine, node)
     if node and not dry_run:  # no pod comes any more, and those that are there may go
         _unlabel(node, handler)
     serves = _uninstall(tree, engine, handler, dry_run=dry_run, automatic=restart == "auto", force=force)
@@ -145,9 +152,7 @@ def _uninstall(tree: Tree, engine: str, handler: str, *, dry_run: bool, automati
     if handler not in known.handlers:
         others = f"; there is {', '.join(known.handlers)}" if known.handlers else ""
         out(f"no handler {handler} of ours is installed in {engine}{others}; nothing to do\n")
-        if automatic and not dry_run:
-            finish(tree, engine, handler)
-        return False
+        return not dry_run and finish(Order(tree, engine, handler, "", automatic))
     plan = plans.uninstall(engine, handler, tree)
     if dry_run:
         show(plan)
@@ -181,10 +186,10 @@ def _prune(tree: Tree) -> None:
 def _take_away(tree: Tree, *, force: bool) -> None:
     """Take it out of a root that it was put into, with the last handler that calls it."""
     version = versions.own()
-    if not version or tree.is_this_machine or any(is_at_or_below(each, version.home) for each in _called(tree)):
+    if not version or tree.is_this_machine:
         return
     try:
-        for sentence in versions.remove(version, tree, BUNDLES_OF_SHIMS):
+        for sentence in versions.remove(version, tree, BUNDLES_OF_SHIMS, partial(_called, tree)):
             out(f"{sentence}\n")
     except Problem as problem:
         if not force:
@@ -197,6 +202,11 @@ def _called(tree: Tree) -> Iterator[str]:
     for engine in ENGINES:
         for entry in record.read(tree.read(record.path(engine)), engine).entries:
             yield from programs_in(entry.now)
+
+
+def _check_node(engine: str, node: str) -> None:
+    if node and not any(place.socket for place in ENGINES[engine].PLACES):
+        raise Problem(f"--node is for the engine of a cluster, which {engine} is not: leave it out")
 
 
 def _label(node: str, order: Order, *, told: bool) -> None:

@@ -28,10 +28,15 @@ class Engine(Protocol):
 
 
 ENGINES: dict[str, Engine] = {"containerd": containerd, "crio": crio, "docker": docker, "podman": podman}
-UNITS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+UNITS = tuple(f"{each}/systemd/system" for each in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"))
+ENABLED = "/etc/systemd/system/multi-user.target.wants"
 
 
 def command_of(tree: Tree, commands: tuple[str, ...]) -> str:
-    """The first of the commands whose unit is there, else the first; "" where none is needed."""
-    there = (c for c in commands if any(tree.exists(f"{folder}/{c.split()[-1]}.service") for folder in UNITS))
-    return next(there, next(iter(commands), ""))
+    """The first of the commands whose unit is enabled, else is there, else the first; "" where none is needed. Of k3s and rke2 an
+    agent's node may have the server's unit as well, which must not be started there."""
+    for folders in ((ENABLED,), UNITS):
+        for command in commands:
+            if any(tree.exists(f"{folder}/{command.split()[-1]}.service") for folder in folders):
+                return command
+    return next(iter(commands), "")

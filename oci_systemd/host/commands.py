@@ -47,10 +47,14 @@ def version_in(said: str) -> str:
 
 
 def check_systemd(command: str, root: Path = Path("/")) -> None:
-    """A Problem where no systemd runs at `root` that could do `command` (sd_booted(3))."""
+    """A Problem where no systemd runs at `root` that could do `command` (sd_booted(3)), or its unit does not run: it may be that
+    somebody stopped it, or that the engine runs by another one."""
     if not (root / "run/systemd/system").is_dir():
         where = "here" if root == Path("/") else f"below {root}"
         raise Problem(f"systemd does not run {where}: leave --restart out, and do then what `{command}` would")
+    unit = command.split()[-1]
+    if _state(unit, root).active == "inactive":
+        raise Problem(f"{unit} does not run: leave --restart out, and start it; it reads its files then")
 
 
 def restart(command: str, root: Path = Path("/")) -> None:

@@ -26,6 +26,7 @@ PATIENCE = 30.0  # seconds
 STARTS = 30.0  # seconds in which an API server that starts may refuse everybody
 PAUSE = 2.0
 REFUSED = (401, 403)
+PASSING = (*REFUSED, 429, 500, 502, 503, 504)  # what may be otherwise in a moment
 UNLIKE = 422  # a JSON patch whose test fails: the label is another's, or none (RFC 5789, section 2.2)
 
 
@@ -55,35 +56,38 @@ def _check(node: str, status: int, said: str, unable: Collection[int]) -> None:
 
 
 def _asked(node: str, kind: str, change: object) -> tuple[int, str]:
-    """The last answer to a patch: an API server that was just restarted, with its node's engine, knows nobody's rights at first."""
-    end = time.monotonic() + STARTS
-    while (answer := _patch(f"/api/v1/nodes/{quote(node, safe='')}", kind, change))[0] in REFUSED:
-        if time.monotonic() > end:
-            break
-        time.sleep(PAUSE)
-    return answer
-
-
-def _patch(path: str, kind: str, change: object) -> tuple[int, str]:
-    """The status that a patch is answered with, and the server's own words where it is a failure."""
+    """The answer to a patch. An API server that was just restarted, with its node's engine, is away at first, and knows nobody's
+    rights then: it is waited for."""
     host, port = (os.environ.get(f"KUBERNETES_SERVICE_{each}", "") for each in ("HOST", "PORT"))
+    if not host or not (ACCOUNT / "token").exists():
+        raise Problem(f"there is no API server to ask: --node is for a pod of the cluster, with the token in {ACCOUNT}")
+    end = time.monotonic() + STARTS
+    while True:
+        try:
+            answer = _patch(host, int(port or 443), f"/api/v1/nodes/{quote(node, safe='')}", kind, change)
+            if answer[0] not in PASSING or time.monotonic() > end:
+                return answer
+        except (OSError, HTTPException, ValueError) as error:
+            if isinstance(error, ssl.SSLCertVerificationError) or time.monotonic() > end:
+                raise Problem(f"the API server at {host}:{port} cannot be asked: {error}") from None
+        time.sleep(PAUSE)
+
+
+def _patch(host: str, port: int, path: str, kind: str, change: object) -> tuple[int, str]:
+    """The status that a patch is answered with, and the server's own words where it is a failure."""
+    token = (ACCOUNT / "token").read_text().strip()
+    context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
+    # The default since Python 3.13. Many a cluster's own CA lacks what it asks for (key identifiers, key usage).
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    connection = HTTPSConnection(host, port, context=context, timeout=PATIENCE)
     try:
-        token = (ACCOUNT / "token").read_text().strip()
-        context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
-        # The default since Python 3.13. Many a cluster's own CA lacks what it asks for (key identifiers, key usage).
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        connection = HTTPSConnection(host, int(port or 443), context=context, timeout=PATIENCE)
         connection.request(
             "PATCH", path, json.dumps(change), {"Authorization": f"Bearer {token}", "Content-Type": kind}
         )
         answer = connection.getresponse()
-        said = answer.read()
+        return answer.status, _message(answer.read())
+    finally:
         connection.close()
-    except (OSError, HTTPException, ValueError) as error:
-        raise Problem(
-            f"the API server at {host}:{port} cannot be asked: {error}; --node is for a pod of the cluster"
-        ) from None
-    return answer.status, _message(said)
 
 
 def _message(said: bytes) -> str:

@@ -11,6 +11,7 @@ import fnmatch
 import os
 import posixpath
 import stat
+import time
 from contextlib import contextmanager, suppress
 from glob import has_magic
 from pathlib import Path
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 LIMIT = 16 << 20  # bytes of a configuration file
 # Beside a file while it is changed. Engines read *.toml or *.conf of a folder, and CRI-O all of it, but at a start alone.
 NEW, OLD = "oci-systemd-new", "oci-systemd-old"
+PAUSE = 0.1  # seconds between two looks at a lock
 
 
 class Tree:
@@ -133,11 +135,12 @@ class Tree:
 
     # Writing
 
-    def commit(self, changes: Sequence[Change], folders: Iterable[str] = ()) -> None:
-        """Make all of `changes`, and then remove those of `folders` that are empty. A Problem where nothing was changed."""
+    def commit(self, changes: Sequence[Change], folders: Iterable[str] = (), *, patience: float = 0.0) -> None:
+        """Make all of `changes`, and then remove those of `folders` that are empty. A Problem where nothing was changed. It waits
+        `patience` seconds for another of us."""
         made: list[Path] = []
         staged: list[_Staged] = []
-        with self.alone():
+        with self.alone(patience):
             try:
                 for change in changes:
                     staged.append(self._stage(change, staged))
@@ -157,28 +160,34 @@ class Tree:
         return _Staged(place, change)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep others of us from writing meanwhile. A Problem where another one does."""
+    def alone(self, patience: float = 0.0) -> Iterator[None]:
+        """Keep others of us from writing meanwhile. A Problem where another one does, for longer than `patience` seconds."""
         fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            self._lock(fd)
+            self._lock(fd, time.monotonic() + patience)
             yield
         finally:
             os.close(fd)
 
-    def _lock(self, fd: int) -> None:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Problem(f"another oci-systemd writes below {self.root} just now: try again") from None
-        except OSError:  # a file system without locks
-            return
+    def _lock(self, fd: int, end: float) -> None:
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    raise Problem(f"another oci-systemd writes below {self.root} just now: try again") from None
+                time.sleep(PAUSE)
+            except OSError:  # a file system without locks
+                return
+            else:
+                return
 
 
 class _Staged:
-    """One change on its way: its `place`, the `new` file beside it, and the `old` one once more."""
+    """One change on its way: its `place`, the `new` file beside it, and the `old` one once more; of a file that goes the `status`
+    is kept in its place, since what is left beside it by one of us that was killed would be read for it."""
 
-    __slots__ = ("change", "done", "new", "old", "place")
+    __slots__ = ("change", "done", "new", "old", "place", "status")
 
     def __init__(self, place: Path, change: Change) -> None:
         self.place = place
@@ -186,11 +195,15 @@ class _Staged:
         self.old = place.with_name(f".{place.name}.{OLD}")
         self.change = change
         self.done = False
+        self.status: os.stat_result | None = None
 
     def prepare(self, made: list[Path]) -> None:
         """Write both texts beside the place: that there is no room for them is found out here. `made`: the folders for it."""
         _make_folders(self.place.parent, made)
         self.clear()  # what was left by one of us that was killed
+        if self.change.new is None:
+            self.status = self.place.stat()
+            return
         for path, text in ((self.old, self.change.old), (self.new, self.change.new)):
             if text is not None:
                 _write(path, text.encode(), self.place, self.change.mode)
@@ -206,8 +219,12 @@ class _Staged:
     def put_back(self) -> None:
         if self.change.old is None:
             self.place.unlink()
-        else:
+        elif self.status is None:
             self.old.rename(self.place)
+        else:
+            _write(self.new, self.change.old.encode(), self.place, stat.S_IMODE(self.status.st_mode))
+            os.chown(self.new, self.status.st_uid, self.status.st_gid)
+            self.new.rename(self.place)
 
     def clear(self) -> None:
         for path in (self.new, self.old):

@@ -24,7 +24,7 @@ from oci_systemd.host import in_use
 from oci_systemd.host.files import flush, flush_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from oci_systemd.host.tree import Tree
 
@@ -75,11 +75,14 @@ def prune(version: Version, tree: Tree, bundles: Iterable[str]) -> list[str]:
     return [f"removed {version.home}/versions/{name}" for name in gone]
 
 
-def remove(version: Version, tree: Tree, bundles: Iterable[str]) -> list[str]:
-    """Take away all that `deploy` has put into `tree`. A Problem where something still calls any of it."""
+def remove(
+    version: Version, tree: Tree, bundles: Iterable[str], named: Callable[[], Iterable[str]] = tuple
+) -> list[str]:
+    """Take away all that `deploy` has put into `tree`, unless a program that is still `named` lies in it. A Problem where something
+    still calls any of it."""
     with _alone(tree, f"{version.home} cannot be removed"):
         home = tree.outside(version.home)
-        if not home.is_dir():
+        if not home.is_dir() or any(is_at_or_below(each, version.home) for each in named()):
             return []
         for word in _words(tree, bundles):
             if is_at_or_below(word, version.home):

@@ -71,6 +71,14 @@ COMMANDS = {
         K3S.restart,
         "systemctl restart k3s",
     ),
+    "the one that is enabled": (
+        [
+            *(f"/usr/local/lib/systemd/system/rke2-{each}.service" for each in ("server", "agent")),
+            "/etc/systemd/system/multi-user.target.wants/rke2-agent.service",
+        ],
+        RKE2.restart,
+        "systemctl restart rke2-agent",
+    ),
     "none: the usual": ([], K3S.restart, "systemctl restart k3s"),
     "none is needed": (["/etc/systemd/system/k0sworker.service"], K0S.restart, ""),
 }  # fmt: skip

@@ -229,25 +229,82 @@ def test_engine_that_was_not_told_yet_is_told(booted: Path, cri: Cri) -> None:
     done(booted, "install", "containerd")
     cri.handlers = ["runc"]
     result = run(booted, *AUTO)
-    assert "does not serve the handler systemd; its files have the handler, and stay so" in result.stderr
+    assert "does not serve the handler systemd; its files stay as they are" in result.stderr
     assert starts(booted) == 1
     assert "this was tried 0 minutes ago" in run(booted, *AUTO).stderr
 
 
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def kill(root: Path, *words: str) -> None:
+    """One of the commands, killed before it tells the engine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(commands, "restart", killed)
+        run(root, *words)
+    assert (root / MARK).exists()
+
+
+def test_killed_and_then_refused_is_undone(booted: Path, cri: Cri) -> None:
+    before = files(booted)
+    kill(booted, *AUTO)
+    cri.handlers = ["runc"]
+    assert "does not serve the handler systemd; its files are as they were, and it runs" in run(booted, *AUTO).stderr
+    assert starts(booted) == 2
+    assert unmarked(booted) == before
+    assert "this was tried 0 minutes ago" in run(booted, *AUTO).stderr
+
+
+def test_killed_on_the_way_out_and_then_refused_stays_to_be_done(booted: Path, cri: Cri) -> None:
+    done(booted, *AUTO)
+    kill(booted, *BACK)
+    starts(booted)
+    program(booted / "usr/bin/busctl", BUSCTL.replace("*RestartUnit", "*Other"))
+    assert "; its files stay as they are" in run(booted, *BACK).stderr
+    assert "this was tried 0 minutes ago" in run(booted, *BACK).stderr
+    mark = json.loads((booted / MARK).read_text())
+    (booted / MARK).write_text(json.dumps(mark | {"when": 0}))
+    fail(booted, "active", "running")
+    assert done(booted, *BACK)[-1] == "done: systemctl restart containerd"
+    assert not (booted / MARK).exists()
+
+
 @pytest.mark.parametrize("words", [AUTO, BACK])
-def test_killed_before_the_engine_was_told_is_told_by_the_next(
-    words: tuple[str, ...], booted: Path, cri: Cri, monkeypatch: pytest.MonkeyPatch
+def test_killed_before_the_engine_was_told_is_said_to_who_tells_it_himself(
+    words: tuple[str, ...], booted: Path, cri: Cri
 ) -> None:
+    if words == BACK:
+        done(booted, *AUTO)
+    kill(booted, *words)
+    assert done(booted, *words[:2])[-1] == "next: systemctl restart containerd"
+    assert "nothing to do" in done(booted, *words[:2])[-1]
+
+
+def test_engine_that_fails_on_the_way_back_too_is_left_in_peace(booted: Path, cri: Cri) -> None:
+    before = files(booted)
+    program(booted / "usr/bin/busctl", BUSCTL.replace("*RestartUnit", "*Other"))
+    assert "; its files are as they were, but still: `systemctl restart containerd` failed" in run(booted, *AUTO).stderr
+    assert {path for path in unmarked(booted) if "busctl" not in path} == {
+        path for path in before if "busctl" not in path
+    }
+    assert "this was tried 0 minutes ago" in run(booted, *AUTO).stderr
+
+
+def test_unit_that_does_not_run_is_not_started(booted: Path) -> None:
+    """It may be a server's, on a node that runs the agent's."""
+    fail(booted, "inactive", "dead")
+    program(booted / "usr/bin/busctl", BUSCTL.replace("echo 's \"active\"'", "echo 's \"inactive\"'"))
+    assert "containerd does not run: leave --restart out, and start it" in refused(booted, *AUTO)
+
+
+@pytest.mark.parametrize("words", [AUTO, BACK])
+def test_killed_before_the_engine_was_told_is_told_by_the_next(words: tuple[str, ...], booted: Path, cri: Cri) -> None:
     if words == BACK:
         done(booted, *AUTO)
         starts(booted)
 
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(commands, "restart", killed)
-        run(booted, *words)
+    kill(booted, *words)
     assert not (booted / "starts").exists()
     assert done(booted, *words)[-1] == "done: systemctl restart containerd"
     assert (starts(booted), (booted / MARK).exists()) == (1, False)
@@ -271,7 +328,7 @@ def test_first_problem_is_told_where_the_way_back_fails_too(
         monkeypatch.setattr(Tree, "commit", broken)
         commit(self, *words)
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise Problem("no room")
 
     monkeypatch.setattr(Tree, "commit", once)

@@ -159,6 +159,20 @@ def test_a_refusal_that_ends_in_time_is_none(api: Api, monkeypatch: pytest.Monke
     assert len(api.asked) == 2
 
 
+def test_a_server_that_is_away_for_a_moment_is_waited_for(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    patch, answers = kubernetes._patch, iter([ConnectionRefusedError("refused"), TimeoutError("late")])
+
+    def sometimes(*words: Any) -> tuple[int, str]:
+        for error in answers:
+            raise error
+        return patch(*words)
+
+    monkeypatch.setattr(kubernetes, "_patch", sometimes)
+    monkeypatch.setattr(kubernetes, "STARTS", 5)
+    kubernetes.label(NODE, "systemd")
+    assert len(api.asked) == 1
+
+
 def test_the_label_of_another_handler_stays(api: Api) -> None:
     api.status = 422
     with pytest.raises(kubernetes.Unable, match="of node node-1 is left as it is"):
@@ -242,6 +256,12 @@ def test_the_label_goes_before_the_handler_does(api: Api, root: Path) -> None:
     assert run(root, "uninstall", "containerd", "--node", NODE).stdout.startswith(
         f"node {NODE} has lost oci-systemd/handler=systemd\n"
     )
+
+
+@pytest.mark.parametrize("words", [["install", "docker"], ["uninstall", "podman"]])
+def test_a_node_has_no_label_for_an_engine_of_no_cluster(words: list[str], api: Api, root: Path) -> None:
+    result = run(root, *words, "--node", NODE)
+    assert (result.exit_code, "--node is for the engine of a cluster" in result.stderr, api.asked) == (2, True, [])
 
 
 def test_a_dry_run_asks_nobody(api: Api, root: Path) -> None:

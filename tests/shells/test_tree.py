@@ -495,3 +495,43 @@ def test_folder_that_is_closed_is_a_problem_and_not_nothing(closed: Path) -> Non
     finally:
         os.seteuid(0)
     assert (closed / "etc/x").read_text() == "x"
+
+
+def test_of_a_file_that_goes_nothing_is_left_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where one of us is killed: CRI-O reads every file of its folder."""
+    drop_in = tmp_path / "drop-in"
+    drop_in.write_text("ours")
+    monkeypatch.setattr("oci_systemd.host.tree._clear", lambda *_: None)
+    Tree(str(tmp_path)).commit([Change("/drop-in", "ours", None)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_went_comes_back_as_it_was(tmp_path: Path) -> None:
+    drop_in = tmp_path / "drop-in"
+    drop_in.write_text("ours")
+    drop_in.chmod(0o640)
+    changes = [Change("/drop-in", "ours", None), Change("/other", None, "x")]
+    with pytest.MonkeyPatch.context() as patch:
+        rename = Path.rename
+        patch.setattr(Path, "rename", lambda self, to: rename(self, to) if to == drop_in else kill())
+        with pytest.raises(Problem, match="all is as it was"):
+            Tree(str(tmp_path)).commit(changes)
+    assert (drop_in.read_text(), drop_in.stat().st_mode & 0o7777) == ("ours", 0o640)
+    assert not (tmp_path / "other").exists()
+
+
+def kill() -> None:
+    raise OSError(5, "Input/output error", "other")
+
+
+def test_the_way_back_waits_for_another_of_us(tmp_path: Path) -> None:
+    tree = Tree(str(tmp_path))
+    with tree.alone(), pytest.raises(Problem, match="another oci-systemd writes"):
+        Tree(str(tmp_path)).commit([Change("/x", None, "x")], patience=0.2)
+    holder = tree.alone()
+    holder.__enter__()
+    timer = threading.Timer(0.3, lambda: holder.__exit__(None, None, None))
+    timer.start()
+    Tree(str(tmp_path)).commit([Change("/x", None, "x")], patience=20)
+    timer.join()
+    assert (tmp_path / "x").read_text() == "x"

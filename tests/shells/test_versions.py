@@ -331,6 +331,12 @@ def test_removal_leaves_what_was_there(root: Path, old: Version, new: Version) -
     assert versions.remove(new, tree, BUNDLES_OF_SHIMS) == []
 
 
+def test_nothing_is_removed_that_is_named_by_now(root: Path, old: Version) -> None:
+    versions.deploy(old, Tree(str(root)))
+    assert versions.remove(old, Tree(str(root)), BUNDLES_OF_SHIMS, lambda: [f"{HOME}/bin/oci-systemd-runtime"]) == []
+    assert called(root) == "1-aaaa"
+
+
 def test_removal_leaves_a_folder_that_others_use(root: Path, old: Version) -> None:
     versions.deploy(old, Tree(str(root)))
     (root / "opt/other").mkdir()

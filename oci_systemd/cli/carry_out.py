@@ -112,7 +112,7 @@ def carry_out(plan: Plan, order: Order, *, told: bool) -> None:
     tree, by_us = order.tree, told and order.automatic
     made = [folder for folder in _above(plan.changes) if not tree.exists(folder)]
     was_killed = bool(_mark(order).command)
-    mark = [_marked(order, Mark(command=order.command))] if by_us and order.command else []
+    mark = _marked(order, Mark(command=order.command)) if by_us and order.command else []
     if plan.changes or mark:
         tree.commit([*mark, *plan.changes], plan.folders)
     for change in plan.changes:
@@ -145,7 +145,7 @@ def _put_back(back: Plan, order: Order, failed: Mark) -> str:
     if order.tree.is_this_machine:
         failed = Mark(order.command)
     try:
-        order.tree.commit([_marked(order, failed), *back.changes], back.folders, patience=LOCKED)
+        order.tree.commit([*_marked(order, failed), *back.changes], back.folders, patience=LOCKED)
     except Problem as problem:
         return f"and what was written stays: {problem}"
     if not back.changes:
@@ -189,16 +189,16 @@ def _mark(order: Order) -> Mark:
         return Mark()
 
 
-def _marked(order: Order, mark: Mark) -> Change:
-    """The change that leaves `mark`; none is no file."""
+def _marked(order: Order, mark: Mark) -> list[Change]:
+    """The change that leaves `mark`, if it is one; none is no file."""
+    old = order.tree.read(_path(order))
     new = json.dumps(mark._asdict()) + "\n" if any(mark) else None
-    return Change(_path(order), order.tree.read(_path(order)), new)
+    return [Change(_path(order), old, new)] if old != new else []
 
 
 def _set_mark(order: Order, mark: Mark) -> None:
-    change = _marked(order, mark)
-    if change.old != change.new:
-        order.tree.commit([change], [MARKS])
+    if change := _marked(order, mark):
+        order.tree.commit(change, [MARKS])
 
 
 def _digest(plan: Plan, order: Order) -> str:

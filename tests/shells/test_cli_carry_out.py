@@ -343,6 +343,21 @@ def test_a_mark_that_is_damaged_is_none(booted: Path, cri: Cri) -> None:
         done(booted, *BACK)
 
 
+def test_engine_that_sees_changes_by_itself_and_not_this_one_gets_its_files_back(
+    booted: Path, cri: Cri, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (booted / "usr/bin/containerd").unlink()
+    config(booted / "etc/k0s/containerd.toml", "# k0s_managed=true\nversion = 3\n")
+    program(booted / "var/lib/k0s/bin/runc")
+    (booted / "run/k0s").mkdir()
+    (booted / "run/k0s/containerd.sock").symlink_to("../containerd/containerd.sock")
+    cri.handlers = ["runc"]
+    before = files(booted)
+    monkeypatch.setattr(Tree, "is_this_machine", True)  # where nothing is remembered
+    assert "does not serve the handler systemd; its files are as they were" in run(booted, *AUTO).stderr
+    assert files(booted) == before
+
+
 def test_removal_forgets_what_has_failed(booted: Path, cri: Cri) -> None:
     cri.handlers = ["runc"]
     run(booted, *AUTO)

@@ -153,7 +153,7 @@ def _put_back(back: Plan, order: Order, failed: Mark) -> str:
     try:
         if order.command:
             commands.restart(order.command, order.tree.root)
-        _set_mark(order, failed._replace(command="") if failed.failed else Mark())
+        _set_mark(order, failed._replace(command=""))
     except Problem as problem:
         return f"its files are as they were, but still: {problem}"
     return "its files are as they were, and it runs"

@@ -113,10 +113,10 @@ def install(
         tree, engine, handler, needed, restart == "auto", place.socket, bool(place.socket) and tree.exists(place.socket),
         undo=lambda: plans.uninstall(engine, handler, tree),
     )  # fmt: skip
+    told = False
     if dry_run:
         show(plan)
-    told = False
-    if not dry_run:
+    else:
         _check_unused(tree, engine, [change.path for change in plan.changes if change.new is None], "")
         told = must_tell(plan, order)
         _bring(tree)

@@ -114,6 +114,7 @@ APPLY: dict[type[e.Edit], Callable[[Spec, Never], Spec]] = {
     e.AddMount: _add_mount,
     e.SetMountOptions: _set_mount_options,
     e.SetEnv: _set_env,
+    e.SetMachineId: _set_env,
     e.SetAnnotation: _set_annotation,
     e.SetUnified: _set_unified,
     e.SetSelinuxLabel: _set_selinux_label,

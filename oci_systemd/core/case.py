@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from oci_systemd.core.annotations import TMPFS, split_paths
-from oci_systemd.core.container import POD_UID
-from oci_systemd.core.machine_id import parse
 from oci_systemd.core.paths import USUAL_LINKS, clean, follow, is_covered, lineage, places, visible
 
 TYPE_CHECKING = False
@@ -137,11 +135,6 @@ class Case:
         if self.host.root is None and "/run/lock" in cleaned and "/var/run" in {*self.destinations, *cleaned}:
             cleaned.append(TWIN)
         return sorted(set(cleaned))
-
-    def pod_uid(self) -> str:
-        """The first of the pod's UIDs that is one, "" if none is."""
-        candidates = (self.container.pod_uid, *(self.container.annotations.get(key, "") for key in POD_UID))
-        return next((uid for uid in candidates if parse(uid)), "")
 
     def env(self, name: str) -> list[str]:
         """Every value that the environment gives `name`, in order."""

@@ -39,8 +39,12 @@ class Mount:
 
     @property
     def is_bind(self) -> bool:
-        """runc takes any type for a bind mount where the options say so (specconv, createLibcontainerMount)."""
-        return self.type in ("bind", "rbind") or "bind" in self.options or "rbind" in self.options
+        return is_bind(self.type, self.options)
+
+
+def is_bind(type: str, options: Sequence[str]) -> bool:
+    """runc takes any type for a bind mount where the options say so (specconv, createLibcontainerMount)."""
+    return type in ("bind", "rbind") or "bind" in options or "rbind" in options
 
 
 class Container:

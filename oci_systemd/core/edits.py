@@ -63,6 +63,19 @@ class SetEnv(Edit):
         return f"environment {self.name}={self.value}"
 
 
+CONTAINER_UUID = "container_uuid"
+
+
+class SetMachineId(SetEnv):
+    """Set container_uuid to what `machine_id.made` makes of this one container's `source`, "container" or "pod"."""
+
+    __slots__ = ("source",)
+
+    def __init__(self, source: str, value: str, reason: str) -> None:
+        super().__init__(CONTAINER_UUID, value, reason)
+        self.source = source
+
+
 class SetAnnotation(Edit):
     __slots__ = ("key", "value")
 
@@ -128,6 +141,7 @@ KINDS: tuple[type[Edit], ...] = (
     AddMount,
     SetMountOptions,
     SetEnv,
+    SetMachineId,
     SetAnnotation,
     SetUnified,
     SetSelinuxLabel,

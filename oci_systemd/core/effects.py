@@ -89,9 +89,9 @@ def _source(case: Case, value: str) -> str:
     container = case.container
     if not machine_id.parse(value):
         return "no id128: systemd passes it over"
-    if value == machine_id.from_pod(case.pod_uid(), container.name):
+    if value == machine_id.made(container, "pod"):
         return "from the pod's UID and the container's name"
-    if value == machine_id.from_container_id(container.id, case.pod_uid(), container.name):
+    if value == machine_id.made(container, "container"):
         return "from the container's ID"
     return "the container's own"
 

@@ -6,6 +6,12 @@ a random machine-id at each start (sd-id128.c, sd_id128_from_string): a 64-digit
 
 from __future__ import annotations
 
+from oci_systemd.core.container import POD_UID
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oci_systemd.core.container import Container
+
 HEX = frozenset("0123456789abcdefABCDEF")
 NAMESPACE_OID = "6ba7b8129dad11d180b400c04fd430c8"  # RFC 9562, section 6.6
 ZERO = "0" * 32
@@ -44,3 +50,15 @@ def from_pod(pod_uid: str, name: str) -> str:
     """The same for every restart of the container `name` in this pod. "" where the UID is no UUID or the name is missing."""
     namespace = parse(pod_uid)
     return uuid5(namespace, name) if namespace and name else ""
+
+
+def pod_uid(container: Container) -> str:
+    """The first of the pod's UIDs that is one, "" if none is."""
+    candidates = (container.pod_uid, *(container.annotations.get(key, "") for key in POD_UID))
+    return next((uid for uid in candidates if parse(uid)), "")
+
+
+def made(container: Container, source: str) -> str:
+    """The machine-id that is made from `source`: the "container"'s ID, or the "pod" and the name. "" where that is not known."""
+    uid = pod_uid(container)
+    return from_pod(uid, container.name) if source == "pod" else from_container_id(container.id, uid, container.name)

@@ -35,6 +35,7 @@ TMPFS_OPTIONS = ("rw", "rprivate", "nosuid", "nodev")  # never noexec: it breaks
 
 ETC_MACHINE_ID = "/etc/machine-id"
 DBUS_MACHINE_ID = "/var/lib/dbus/machine-id"
+MACHINE_ID_SOURCES = {"container": "the container's ID", "pod": "the pod's UID and the container's name"}
 CONSOLES = frozenset(f"/dev/tty{number}" for number in range(64))  # MAX_NR_CONSOLES
 
 
@@ -164,18 +165,13 @@ def machine(case: Case) -> Iterator[Finding]:
 
 
 def _new_machine_id(case: Case) -> Iterator[Finding]:
-    container = case.container
-    pod_uid = case.pod_uid()
-    id = machine_id.from_container_id(container.id, pod_uid, container.name)
-    why = "systemd takes it for the machine-id; made from the container's ID"
-    if (case.annotations.get(a.MACHINE_ID) or case.settings.text("machine_id.source")) == "pod":
-        of_pod = machine_id.from_pod(pod_uid, container.name)
-        if of_pod:
-            id, why = of_pod, "systemd takes it for the machine-id; made from the pod's UID and the container's name"
-        else:
-            yield Warn("machine-id=pod, but there is no pod UID with a container name: the container's ID is used")
+    source = case.annotations.get(a.MACHINE_ID) or case.settings.text("machine_id.source")
+    id = machine_id.made(case.container, source)
+    if source == "pod" and not id:
+        yield Warn("machine-id=pod, but there is no pod UID with a container name: the container's ID is used")
+        source, id = "container", machine_id.made(case.container, "container")
     if id:
-        yield e.SetEnv("container_uuid", id, why)
+        yield e.SetMachineId(source, id, f"systemd takes it for the machine-id; made from {MACHINE_ID_SOURCES[source]}")
     else:
         yield Warn(
             "the container's ID is not known: container_uuid is not set, and the machine-id is random at each start"

@@ -5,20 +5,19 @@ Law: what NRI cannot carry is reported, never dropped in silence. A kind of edit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, overload
+from functools import lru_cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, cast
 
 from oci_systemd.core import annotations as a
 from oci_systemd.core import edits as e
-from oci_systemd.core.container import POD_NAME, POD_NAMESPACE, Container, Mount
+from oci_systemd.core.container import POD_NAME, POD_NAMESPACE, Container, Mount, is_bind
 from oci_systemd.core.errors import Problem
-from oci_systemd.core.paths import clean
 from oci_systemd.core.signals import ADJUSTED, STOP_SIGNAL, number
 from oci_systemd.nri.messages import MESSAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Never
 
     from oci_systemd.core.adjust import Adjustment
@@ -31,6 +30,9 @@ USUAL_PROFILE = "the engine's default"
 BEYOND = "which NRI cannot do: use the wrapper runtime for it"
 STOP = "SIGTERM stays, since NRI cannot change the stop signal: give the image STOPSIGNAL {0}, or the pod lifecycle.stopSignal {0}"
 
+# Of what is read by its bytes: how many are kept, and how long one may be, so that no pod can fill the memory.
+MOST_KEPT, LONGEST_KEPT = 512, 1024
+
 
 class Beyond(Problem):
     """What NRI cannot do for this container at all, so that it would not boot."""
@@ -39,65 +41,73 @@ class Beyond(Problem):
 def container(request: Message, *, selinux: bool) -> Container:
     """The Container that a CreateContainerRequest (or a pod and a container of Synchronize) describes.
 
-    Its mounts stand as the runtime will sort them. `selinux`: whether the host labels its containers.
+    The request is one of PARTS. Its mounts stand as the runtime will sort them. `selinux`: whether the host labels its containers.
     """
     pod, given = request.pod, request.container
     linux = given.linux
-    namespaces = {each.type: each.path for each in linux.namespaces}
+    namespaces = dict(map(_namespace, linux.namespaces))
     return Container(
         id=given.id,
         name=given.name,
         pod_uid=pod.uid,
         args=given.args,
         env=given.env,
-        mounts=Mounts(given.mounts),
+        mounts=_mounts(given.mounts),
         annotations=_annotations(pod, given.annotations),
         namespaces=namespaces,
         uid=given.user.uid,
         # An engine gives a privileged container no label that confines it, and no cgroup namespace.
         selinux_label=USUAL_LABEL if selinux and "cgroup" in namespaces else "",
         apparmor_profile=USUAL_PROFILE,
-        devices=[each.path for each in linux.devices],
+        devices=[*map(_device, linux.devices)],
         unified=linux.resources.unified,
     )
 
 
-class Mounts(Sequence[Mount]):
-    """The mounts of a request as the runtime will sort them; sorted and read once somebody looks, which few containers need."""
+class Given(Mount):
+    """A mount of a request: `spelled` is its destination as it was given, `order` its place among others."""
 
-    def __init__(self, given: Iterable[Message]) -> None:
-        self._given = given
-        self._values: list[Mount] | None = None
+    __slots__ = ("order", "spelled")
 
-    def _read(self) -> list[Mount]:
-        if self._values is None:
-            self._values = [
-                Mount(each.destination, each.type, each.source, each.options) for each in ordered(self._given)
-            ]
-        return self._values
-
-    def __len__(self) -> int:
-        return len(self._read())
-
-    @overload
-    def __getitem__(self, index: int) -> Mount: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Mount]: ...
-    def __getitem__(self, index: int | slice) -> Mount | list[Mount]:
-        return self._read()[index]
-
-    def __iter__(self) -> Iterator[Mount]:
-        return iter(self._read())
+    def __init__(self, destination: str, type: str, source: str, options: tuple[str, ...]) -> None:
+        super().__init__(destination, type, source, options)
+        self.spelled = destination
+        # As the runtime sorts them once one is adjusted: by depth, then by name (nri, generate.go, orderedMounts).
+        self.order = self.destination.count("/") - (not destination.startswith("/")), destination
 
 
-def ordered(mounts: Iterable[Message]) -> list[Message]:
-    """Mounts as the runtime sorts them once one is adjusted: by depth, then by name (nri, generate.go, orderedMounts)."""
-    return sorted(mounts, key=_order)
+_place = attrgetter("order")
 
 
-def _order(mount: Message) -> tuple[int, str]:
-    destination: str = mount.destination
-    return clean(destination).count("/") - (not destination.startswith("/")), destination
+def _mounts(given: Iterable[bytes]) -> list[Given]:
+    return sorted([_kept(data) if len(data) <= LONGEST_KEPT else _read(data, Given) for data in given], key=_place)
+
+
+def _read(data: bytes, made: Callable[..., Given]) -> Given:
+    """The mount that `made` makes. Whose files a bind mount shows is nobody's business here, and differs from pod to pod."""
+    each = MESSAGES["Mount"].FromString(data)
+    options = tuple(each.options)
+    return made(each.destination, each.type, "" if is_bind(each.type, options) else each.source, options)
+
+
+_alike = lru_cache(MOST_KEPT)(Given)  # equal ones are one object, as `shape` wants them
+
+
+@lru_cache(MOST_KEPT)
+def _kept(data: bytes) -> Given:
+    return _read(data, _alike)
+
+
+@lru_cache(MOST_KEPT)
+def _namespace(data: bytes) -> tuple[str, str]:
+    each = MESSAGES["LinuxNamespace"].FromString(data)
+    return each.type, each.path
+
+
+@lru_cache(MOST_KEPT)
+def _device(data: bytes) -> str:
+    path: str = MESSAGES["LinuxDevice"].FromString(data).path
+    return path
 
 
 def _annotations(pod: Message, own: Mapping[str, str]) -> dict[str, str]:
@@ -111,17 +121,15 @@ def _annotations(pod: Message, own: Mapping[str, str]) -> dict[str, str]:
 
 
 class Draft:
-    """A ContainerAdjustment in the making, for the container of a request; `reports` says what it cannot hold."""
+    """A ContainerAdjustment in the making, for the container of a request; `reports` says what it cannot hold. What its machine-id
+    is made from, the container's ID or its pod, is `machine_id_source`, "" for none: it comes with each container."""
 
-    def __init__(self, given: Message) -> None:
+    def __init__(self, given: Message, container: Container) -> None:
         self.given = given
+        self.mounts = cast("list[Given]", container.mounts)
         self.message = MESSAGES["ContainerAdjustment"]()
+        self.machine_id_source = ""
         self.reports: list[str] = []
-
-    @cached_property
-    def mounts(self) -> list[Message]:
-        """The container's, as its edits count them."""
-        return ordered(self.given.mounts)
 
     def add_mount(self, destination: str, type: str, source: str, options: Iterable[str]) -> None:
         self.message.mounts.add(destination=destination, type=type, source=source, options=options)
@@ -129,7 +137,7 @@ class Draft:
 
 def encode(given: Message, container: Container, adjustment: Adjustment) -> Draft:
     """The edits of `adjustment` as NRI takes them. A Beyond where they would not be what was meant."""
-    draft = Draft(given)
+    draft = Draft(given, container)
     for edit in adjustment.edits:
         ENCODE[type(edit)](draft, edit)  # type: ignore[arg-type]  # the key is the parameter's own class
     if adjustment.verdict.wanted:
@@ -144,10 +152,10 @@ def _add_mount(draft: Draft, edit: e.AddMount) -> None:
 
 def _set_mount_options(draft: Draft, edit: e.SetMountOptions) -> None:
     """A mount is replaced by one of the same destination, spelled as it is (nri, AdjustMounts)."""
-    given = draft.mounts[edit.index]
-    if sum(each.destination == given.destination for each in draft.mounts) > 1:
+    mount = draft.mounts[edit.index]
+    if sum(each.spelled == mount.spelled for each in draft.mounts) > 1:
         raise Beyond(f"it has several mounts at {edit.destination}, of which NRI changes only the first; leave it one")
-    draft.add_mount(given.destination, given.type, given.source, edit.options)
+    draft.add_mount(mount.spelled, mount.type, mount.source, edit.options)
 
 
 def _set_env(draft: Draft, edit: e.SetEnv) -> None:
@@ -157,6 +165,11 @@ def _set_env(draft: Draft, edit: e.SetEnv) -> None:
         draft.reports.append(f"{edit.name} stands there several times: to set it is more, {BEYOND}")
         return
     draft.message.env.add(key=edit.name, value=edit.value)
+
+
+def _set_machine_id(draft: Draft, edit: e.SetMachineId) -> None:
+    """Each container has its own, so that it is no part of a message that is kept for others."""
+    draft.machine_id_source = edit.source
 
 
 def _set_annotation(draft: Draft, edit: e.SetAnnotation) -> None:
@@ -184,6 +197,7 @@ ENCODE: dict[type[e.Edit], Callable[[Draft, Never], None]] = {
     e.AddMount: _add_mount,
     e.SetMountOptions: _set_mount_options,
     e.SetEnv: _set_env,
+    e.SetMachineId: _set_machine_id,
     e.SetAnnotation: _set_annotation,
     e.SetUnified: _set_unified,
     e.SetSelinuxLabel: _beyond,

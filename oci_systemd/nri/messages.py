@@ -1,10 +1,13 @@
 """The messages of ttrpc (request.proto) and NRI (api.proto, v0.2 to v0.12), with the fields that this plugin reads or writes.
 
-How to use: `MESSAGES["CreateContainerRequest"](...)`. Fields that the table leaves out are skipped on reading and never sent;
-no field's number was ever used for another, so that one table serves every version.
+How to use: `MESSAGES["CreateContainerRequest"](...)`. PARTS are the same ones with the fields marked by `?` left in bytes: what
+most containers of a node have alike, so that it can be read once for all of them. Fields that the table leaves out are skipped
+on reading and never sent; no field's number was ever used for another, so that one table serves every version.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from oci_systemd.nri.table import messages
 
@@ -21,10 +24,10 @@ SynchronizeResponse         more=2b
 CreateContainerRequest      pod=1PodSandbox container=2Container
 CreateContainerResponse     adjust=1ContainerAdjustment
 PodSandbox                  id=1s name=2s uid=3s namespace=4s annotations=6M runtime_handler=7s
-Container                   id=1s pod_sandbox_id=2s name=3s state=4i annotations=6M args=7s* env=8s* mounts=9Mount* \
+Container                   id=1s pod_sandbox_id=2s name=3s state=4i annotations=6M args=7s* env=8s* mounts=9Mount*? \
 linux=11LinuxContainer user=21User
 Mount                       destination=1s type=2s source=3s options=4s*
-LinuxContainer              namespaces=1LinuxNamespace* devices=2LinuxDevice* resources=3LinuxResources
+LinuxContainer              namespaces=1LinuxNamespace*? devices=2LinuxDevice*? resources=3LinuxResources
 LinuxNamespace              type=1s path=2s
 LinuxDevice                 path=1s
 LinuxResources              unified=6M
@@ -35,3 +38,9 @@ LinuxContainerAdjustment    resources=2LinuxResources
 """
 
 MESSAGES = messages("nri", TABLE)
+PARTS = messages("nri_parts", TABLE, parts=True)
+
+
+def whole(message: Any) -> Any:
+    """A message of PARTS as one of MESSAGES. A DecodeError where a part is none."""
+    return MESSAGES[message.DESCRIPTOR.name].FromString(message.SerializeToString())

@@ -27,6 +27,15 @@ class Node(NamedTuple):
     host: Host
     selinux: bool
 
+    def is_like(self, other: Node) -> bool:
+        """Whether every container is served on this node as on `other`."""
+        return _facts(self) == _facts(other)
+
+
+def _facts(node: Node) -> tuple[object, ...]:
+    host = tuple(getattr(node.host, name) for name in node.host.__slots__)
+    return node.settings.values, str(node.settings.problem), host, node.selinux
+
 
 def look(file: str, level: str | None) -> Node:
     """The node as it is now, by the settings in `file`; with `level` in place of their log level."""

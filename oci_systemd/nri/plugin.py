@@ -19,11 +19,13 @@ from oci_systemd.core.annotations import Annotations
 from oci_systemd.core.container import Container
 from oci_systemd.core.detect import asks_for_cgroup
 from oci_systemd.core.errors import Problem
+from oci_systemd.core.shape import for_another
 from oci_systemd.core.signals import ADJUSTED
 from oci_systemd.host.log import Entry, of_adjustment
-from oci_systemd.nri.convert import Beyond, container, encode
+from oci_systemd.nri.answers import Answers
+from oci_systemd.nri.convert import container
 from oci_systemd.nri.counts import Counts
-from oci_systemd.nri.messages import MESSAGES
+from oci_systemd.nri.messages import MESSAGES, PARTS, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -58,6 +60,7 @@ class Plugin:
         self, node: Node, log: Callable[[Entry], None], show: Callable[[str, Message | None], None] | None
     ) -> None:
         self.node = node
+        self._answers = Answers(node)
         self.counts = Counts()
         self.runtime = ""
         self._log = log
@@ -67,6 +70,12 @@ class Plugin:
         self._unseen: Iterator[Message] | None = None  # what ran before, and was not looked at yet
         self._told: set[str] = set()  # the missed ones that were told, of those that ran at the last connection
         self._still: set[str] = set()  # and of those that run now
+
+    def see(self, node: Node) -> None:
+        """Serve the node as it is now."""
+        if not node.is_like(self.node):
+            self._answers = Answers(node)
+        self.node = node
 
     def end(self) -> None:
         """The connection has ended: what is to be said is said, and nothing else of it counts."""
@@ -107,11 +116,11 @@ class Plugin:
             raise Failure(UNIMPLEMENTED, f"there is no method {request.service}/{request.method}")
         name, call = CALLS[request.method]
         try:
-            message = MESSAGES[name].FromString(request.payload)
-        except DecodeError as error:  # whose container that would be is not known, so that none may fail for it
+            message = PARTS[name].FromString(request.payload)
+            reply: bytes = call(self, message).SerializeToString()
+        except DecodeError as error:  # what that container would be is not known, so that none may fail for it
             self._say("error", "left alone", f"a {name} was not understood: {error}")
             return b""
-        reply: bytes = call(self, message).SerializeToString()
         return reply
 
     def _say(self, level: str, message: str, reason: str, of: Container | None = None) -> None:
@@ -142,6 +151,8 @@ class Plugin:
             self.counts.refused += 1
             self._say("error", "refused", str(problem), given)
             raise Failure(FAILED_PRECONDITION, f"oci-systemd: {problem}") from None
+        except DecodeError:
+            raise
         except Exception as error:  # a fault of ours
             self._say("error", "left alone", f"a fault in oci-systemd: {error!r}", given)
             if _asks(request):
@@ -149,27 +160,17 @@ class Plugin:
         finally:
             self.counts.observe(time.perf_counter() - begin)
         if self._show:
-            self._later.append(partial(self._show, "CreateContainerRequest", request))
+            self._later.append(partial(self._show, "CreateContainerRequest", whole(request)))
             self._later.append(partial(self._show, "ContainerAdjustment", adjustment))
         return MESSAGES["CreateContainerResponse"](adjust=adjustment)
 
     def _adjusted(self, request: Message, given: Container, begin: float) -> Message:
         """The ContainerAdjustment, None where there is nothing to adjust. A Problem where the container must not start."""
-        adjustment = adjust(given, self.node.settings, self.node.host)
-        message = None
-        if adjustment.edits:
-            try:
-                draft = encode(request.container, given, adjustment)
-            except Beyond as beyond:
-                if adjustment.verdict.asked or not adjustment.verdict.wanted:
-                    raise
-                self._say("warning", "left alone", f"{adjustment.verdict.reason}, but {beyond}", given)
-                return None
-            adjustment.warnings += draft.reports
-            self.counts.adjusted += 1
-            message = draft.message
+        answer = self._answers.to(request, given)
+        message = answer.message_for(given)
+        self.counts.adjusted += message is not None
         milliseconds = (time.perf_counter() - begin) * 1000
-        self._later.append(lambda: self._log(of_adjustment(given, adjustment, milliseconds)))
+        self._later.append(lambda: self._log(of_adjustment(given, for_another(answer.adjustment, given), milliseconds)))
         return message
 
     # What ran before
@@ -182,7 +183,11 @@ class Plugin:
             return
         if request.container.state == STOPPED or ADJUSTED in request.container.annotations:
             return
-        given = container(request, selinux=self.node.selinux)
+        try:
+            given = container(request, selinux=self.node.selinux)
+        except DecodeError as error:
+            self._say("error", "left alone", f"container {request.container.id} was not understood: {error}")
+            return
         reason = self._missed(given)
         if not reason:
             return
@@ -219,7 +224,7 @@ def _requests(requests: Iterable[Message]) -> Iterator[Message]:
     pods = {pod.id: pod for request in requests for pod in request.pods}
     for request in requests:
         for each in request.containers:
-            yield MESSAGES["CreateContainerRequest"](pod=pods.get(each.pod_sandbox_id), container=each)
+            yield PARTS["CreateContainerRequest"](pod=pods.get(each.pod_sandbox_id), container=each)
 
 
 def _asks(request: Message) -> bool:

@@ -189,7 +189,8 @@ class Server:
     def _refresh(self, *, now: bool = False) -> None:
         """Look at the node again, where the last look was some time ago."""
         if now or time.monotonic() - self._looked > FRESH:
-            before, self.plugin.node = self.plugin.node, self._look()
+            before = self.plugin.node
+            self.plugin.see(self._look())
             gc.collect()
             self._looked = time.monotonic()
             problem = self.plugin.node.settings.problem

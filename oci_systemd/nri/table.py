@@ -1,10 +1,12 @@
 """Protobuf messages built at import time from a small table of fields: no protoc, no generated code.
 
-How to use: `messages("package", TABLE)` gives the message classes by name. Needs protobuf (any from 3.20 up).
+How to use: `messages("package", TABLE)` gives the message classes by name; with `parts=True`, fields marked by `?` are the bytes
+of their messages. Needs protobuf (any from 3.20 up).
 
 A line of the table is a message's name and its fields, each `name=NUMBERtype`. Types: s string, y bytes, b bool,
 i int32 or an enumeration, j int64, u uint32, v uint64, M map<string, string>, otherwise the name of another message of
-the table; a `*` behind it means repeated. Fields that the table leaves out are skipped on reading and never sent.
+the table; a `*` behind it means repeated, a `?` that it may be left in bytes. Fields that the table leaves out are skipped
+on reading and never sent.
 """
 
 import re
@@ -14,17 +16,17 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 SCALARS = {"s": 9, "y": 12, "b": 8, "i": 5, "j": 3, "u": 13, "v": 4}
 MESSAGE, OPTIONAL, REPEATED = 11, 1, 3
-FIELD = re.compile(r"(\w+)=(\d+)([A-Za-z0-9]+)(\*?)")
+FIELD = re.compile(r"(\w+)=(\d+)([A-Za-z0-9]+)(\*?)(\??)")
 
 
-def messages(package: str, table: str) -> dict[str, Any]:
+def messages(package: str, table: str, *, parts: bool = False) -> dict[str, Any]:
     """The message classes of `table`, by name."""
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto3")
     for line in table.strip().splitlines():
         name, *fields = line.split()
         message = file.message_type.add(name=name)
         for field in fields:
-            _add_field(package, message, field)
+            _add_field(package, message, field, parts=parts)
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
     # The function is new in 4.22; before that, a factory's method did it (Debian 12 and 13 have 4.21).
@@ -35,11 +37,12 @@ def messages(package: str, table: str) -> dict[str, Any]:
     }
 
 
-def _add_field(package: str, message: Any, text: str) -> None:
+def _add_field(package: str, message: Any, text: str, *, parts: bool) -> None:
     match = FIELD.fullmatch(text)
     if not match:
         raise ValueError(f"{message.name}: not a field: {text}")
-    name, number, kind, star = match.groups()
+    name, number, kind, star, part = match.groups()
+    kind = "y" if part and parts else kind
     label = REPEATED if star or kind == "M" else OPTIONAL
     field = message.field.add(name=name, number=int(number), label=label)
     if kind in SCALARS:

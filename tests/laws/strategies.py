@@ -393,3 +393,45 @@ rooms = st.builds(
     settings=st.one_of(st.just({}), st.just({}), st.fixed_dictionaries({"tmpfs.paths": SETTINGS["tmpfs.paths"]})),
     links=st.one_of(st.none(), links(), links()),
 )
+
+
+# What each container has of its own, and what no rule looks at.
+NAMES = ["main", "side", "a/b", ""]
+OWN: dict[str, SearchStrategy[Any]] = {
+    "annotations.io.kubernetes.cri.container-name": st.sampled_from(NAMES),
+    "annotations.io.kubernetes.cri.sandbox-uid": st.sampled_from([POD_UID, POD_UID[::-1], "0" * 8 + POD_UID[8:], "no"]),
+    "annotations.io.kubernetes.cri.sandbox-id": st.sampled_from([ID, "x"]),
+    "process.env": env,
+    "process.cwd": st.sampled_from(["/", "/srv"]),
+    "linux.cgroupsPath": st.sampled_from(["/a", "/b"]),
+}
+
+
+@st.composite
+def relatives(draw: DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two specs, of which the second is the first with one or two things changed, most of them such that nothing hangs on them."""
+    first = draw(st.one_of(specs(), wanted_specs()))
+    second = copy.deepcopy(first)
+    for _ in range(draw(st.integers(1, 2))):
+        path = draw(st.sampled_from([*OWN, *OWN, *MEMBERS, "annotations", "mounts", "paths", "sources"]))
+        if path in OWN or path in MEMBERS:
+            _put_whole(second, path, draw({**MEMBERS, **OWN}[path]))
+        elif path == "annotations":
+            second["annotations"] = {**(second.get("annotations") or {}), **draw(own_annotations())}
+        elif path == "mounts":
+            _change_mounts(draw, second)
+        elif path == "sources":
+            for mount in second["mounts"]:
+                mount["source"] = draw(st.sampled_from([mount.get("source") or "", "/elsewhere"]))
+        else:
+            for each in (second.get("linux") or {}).get("namespaces") or ():
+                each["path"] = draw(st.sampled_from([each.get("path") or "", "/proc/2/ns/net"]))
+    return first, copy.deepcopy(second)
+
+
+def _put_whole(spec: dict[str, Any], path: str, value: object) -> None:
+    """`put`, for an annotation with dots in its name, too."""
+    if path.startswith("annotations."):
+        spec["annotations"] = {**(spec.get("annotations") or {}), path.removeprefix("annotations."): value}
+    else:
+        put(spec, path, value)

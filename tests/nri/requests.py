@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from oci_systemd.core.annotations import OLD_STOP_SIGNALS, WANTED
-from oci_systemd.nri.messages import MESSAGES
+from oci_systemd.nri.messages import MESSAGES, PARTS
 
 POD_UID = "8b1a9953-c461-4296-a827-abf8c47804d7"
 ID = "4fcd1d7d4ac2c1a5d0ab5b3e9c8f6d2b17e0a9c4d3b2f1e60718293a4b5c6d7e"
@@ -59,6 +59,11 @@ def request(spec: dict[str, Any], id: str = ID, name: str = "main", uid: str = P
             user={"uid": (process.get("user") or {}).get("uid") or 0},
         ),
     )
+
+
+def parts(message: Any) -> Any:
+    """A message as the plugin reads it."""
+    return PARTS[message.DESCRIPTOR.name].FromString(message.SerializeToString())
 
 
 def _mount(given: dict[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from oci_systemd.nri import node
 from oci_systemd.nri.convert import ENCODE, container
 from tests.nri.calls import Asked
 from tests.nri.merging import merged
-from tests.nri.requests import ID, POD_UID, request, spec
+from tests.nri.requests import ID, POD_UID, parts, request, spec
 
 ALLOWED = Settings({"security.allow": [a.SELINUX, a.APPARMOR, a.CGROUP]})
 
@@ -28,7 +28,7 @@ def test_container_has_what_the_request_shows() -> None:
     given = spec("/sbin/init", "--x", env=["A=b"], annotations={"io.systemd.container.tmpfs": "none", "other": "x"})
     given["linux"] |= {"devices": [{"path": "/dev/tty1"}], "resources": {"unified": {"memory.high": "1"}}}
     given["process"]["user"]["uid"] = 7
-    found = container(request(given), selinux=False)
+    found = container(parts(request(given)), selinux=False)
     assert (found.id, found.name, found.pod_uid, found.uid, found.pod) == (ID, "main", POD_UID, 7, "default/pod")
     assert (found.args, found.env, found.devices) == (("/sbin/init", "--x"), ("A=b",), ("/dev/tty1",))
     assert found.annotations.items() >= given["annotations"].items()
@@ -52,14 +52,14 @@ def test_a_pods_annotations_count_where_they_speak_to_us(annotations: dict[str, 
     """As with the wrapper, whose handler passes no others."""
     given = request(spec())
     given.pod.annotations.update(annotations)
-    assert (annotations.items() <= container(given, selinux=False).annotations.items()) is counts
+    assert (annotations.items() <= container(parts(given), selinux=False).annotations.items()) is counts
 
 
 def test_a_containers_own_annotation_wins_over_its_pods() -> None:
     given = request(spec())
     given.pod.annotations[a.WANTED] = "true"
     given.container.annotations[a.WANTED] = "false"
-    assert container(given, selinux=False).annotations[a.WANTED] == "false"
+    assert container(parts(given), selinux=False).annotations[a.WANTED] == "false"
 
 
 # What NRI cannot do, and the words in which it is told.

@@ -11,12 +11,13 @@ from oci_systemd.core.errors import SettingsError
 from oci_systemd.core.host import Host
 from oci_systemd.core.settings import Settings
 from oci_systemd.core.signals import ADJUSTED, STOP_SIGNAL
+from oci_systemd.nri import answers
 from oci_systemd.nri import plugin as module
-from oci_systemd.nri.messages import MESSAGES
+from oci_systemd.nri.messages import MESSAGES, PARTS
 from oci_systemd.nri.plugin import FAILED_PRECONDITION, INTERNAL, STOPPED, TOLD, UNIMPLEMENTED
 from tests.nri.calls import Asked
 from tests.nri.merging import merged
-from tests.nri.requests import ID, request, spec
+from tests.nri.requests import ID, parts, request, spec
 
 ASKS = {a.WANTED: "true"}
 RUNNING = 3
@@ -54,10 +55,11 @@ def test_what_is_not_wanted_gets_nothing(given: dict[str, Any]) -> None:
 @pytest.mark.parametrize("given", UNWANTED.values(), ids=UNWANTED)
 def test_what_is_not_wanted_never_fails(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """With a settings file that is none, and with a fault of ours."""
-    asked = Asked(Settings(problem=SettingsError("line 7 is wrong")), Host(cgroup_v2=False))
     if given["process"]["args"] != ["/sbin/init"]:
-        assert asked.create(request(given)) is None
-    monkeypatch.setattr(module, "adjust", broken)
+        elsewhere = Asked(Settings(problem=SettingsError("line 7 is wrong")), Host(cgroup_v2=False))
+        assert elsewhere.create(request(given)) is None
+    monkeypatch.setattr(answers, "adjust", broken)
+    asked = Asked()
     assert asked.create(request(given)) is None
     assert "a fault in oci-systemd" in asked.last.reason
 
@@ -92,7 +94,7 @@ def test_who_asks_in_vain_is_told(given: dict[str, Any], asked: Asked, words: st
 
 @pytest.mark.parametrize("annotations", [ASKS, {f"{a.WANTED}/main": "true"}, {a.CGROUP: "rw"}], ids=str)
 def test_who_asks_fails_where_we_do(annotations: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "adjust", broken)
+    monkeypatch.setattr(answers, "adjust", broken)
     response = Asked().ask("CreateContainer", request(spec("/entrypoint", annotations=annotations)))
     assert response.status.code == INTERNAL
 
@@ -137,11 +139,22 @@ def test_a_call_that_is_none_is_an_error_of_its_own(data: bytes) -> None:
     assert response.status.code
 
 
-def test_a_container_that_is_none_does_not_fail() -> None:
+GARBAGE = {
+    "in all": b"\xff\xff",
+    "in a mount": PARTS["CreateContainerRequest"](container={"args": ["/sbin/init"], "mounts": [b"\xff"]}),
+    "in a namespace": PARTS["CreateContainerRequest"](container={"linux": {"namespaces": [b"\x0a\x01\xff"]}}),
+}
+
+
+@pytest.mark.parametrize("message", GARBAGE.values(), ids=GARBAGE)
+def test_a_container_that_is_none_does_not_fail(message: Any) -> None:
+    garbage = message if isinstance(message, bytes) else message.SerializeToString()
     asked = Asked()
-    garbage = MESSAGES["Request"](service=module.SERVICE, method="CreateContainer", payload=b"\xff\xff")
-    response = MESSAGES["Response"].FromString(asked.plugin.answer(garbage.SerializeToString()))
-    assert response.status.code == 0
+    call = MESSAGES["Request"](service=module.SERVICE, method="CreateContainer", payload=garbage)
+    response = MESSAGES["Response"].FromString(asked.plugin.answer(call.SerializeToString()))
+    assert (response.status.code, response.payload) == (0, b"")
+    asked.rest()
+    assert "a CreateContainerRequest was not understood" in asked.last.reason
 
 
 def test_verbose_shows_request_and_adjustment() -> None:
@@ -181,6 +194,14 @@ def test_what_was_created_in_absence_is_told_and_counted(given: Any, missed: boo
     assert not synchronize(asked, given).more
     assert asked.plugin.counts.missed == missed
     assert [entry.message for entry in asked.said] == ["missed"] * missed
+
+
+def test_one_that_is_none_is_told_and_the_others_are_looked_at() -> None:
+    asked = Asked()
+    garbage = PARTS["Container"](id=ID, state=RUNNING, mounts=[b"\xff"])
+    both = [garbage, parts(running(spec(), "b" * 64).container)]
+    asked.ask("Synchronize", PARTS["SynchronizeRequest"](containers=both))
+    assert [(entry.message, ID in entry.reason) for entry in asked.said] == [("left alone", True), ("missed", False)]
 
 
 def test_it_is_told_once() -> None:

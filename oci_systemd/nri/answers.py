@@ -1,0 +1,83 @@
+"""What a container is answered: worked out once for each shape, since a node's containers come in few.
+
+Law: a remembered answer is the one that would be worked out now. What is remembered is bounded, whatever pods ask for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from oci_systemd.core.adjust import Adjustment, adjust
+from oci_systemd.core.detect import Verdict
+from oci_systemd.core.edits import CONTAINER_UUID
+from oci_systemd.core.machine_id import made
+from oci_systemd.core.shape import shape
+from oci_systemd.core.signals import STOP_SIGNAL
+from oci_systemd.nri.convert import Beyond, encode
+from oci_systemd.nri.messages import MESSAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from oci_systemd.core.container import Container
+    from oci_systemd.nri.node import Node
+
+    Message = Any  # a protobuf message of the table
+
+MOST = 128  # answers that are remembered
+LONGEST = 16 << 10  # bytes of a request whose answer is: some megabytes at the very most
+
+
+class Answer(NamedTuple):
+    """The adjustment of one container of a shape, and the message for all of them, None where nothing is adjusted: what the
+    machine-id of each is to be made from comes beside it, "" for none."""
+
+    adjustment: Adjustment
+    message: Message | None = None
+    machine_id_source: str = ""
+
+    def message_for(self, container: Container) -> Message | None:
+        """The ContainerAdjustment of a container of this shape, None for none."""
+        if not self.machine_id_source:
+            return self.message
+        message = MESSAGES["ContainerAdjustment"]()
+        message.CopyFrom(self.message)
+        message.env.add(key=CONTAINER_UUID, value=made(container, self.machine_id_source))
+        return message
+
+
+class Answers:
+    """The answer `to` each container, on a node as it is now."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._known: dict[Hashable, Answer] = {}
+
+    def to(self, request: Message, container: Container) -> Answer:
+        """The Answer to the shape of a request's container. A Problem where it must not start."""
+        # The adjustment hangs on the container as a whole; how it is encoded also on whose annotation the stop signal is.
+        key = shape(container), STOP_SIGNAL in request.container.annotations
+        known = self._known.get(key)
+        if known is not None:
+            return known
+        answer = self._worked_out(request.container, container)
+        if request.ByteSize() <= LONGEST:
+            if len(self._known) == MOST:
+                self._known.clear()
+            self._known[key] = answer
+        return answer
+
+    def _worked_out(self, given: Message, container: Container) -> Answer:
+        adjustment = adjust(container, self._node.settings, self._node.host)
+        if not adjustment.edits:
+            return Answer(adjustment)
+        try:
+            draft = encode(given, container, adjustment)
+        except Beyond as beyond:
+            verdict = adjustment.verdict
+            if verdict.asked or not verdict.wanted:
+                raise
+            reason, warnings = f"{verdict.reason}, but {beyond}", (*verdict.warnings, f"left alone: {beyond}")
+            return Answer(Adjustment(Verdict(False, reason, warnings=warnings), []))
+        adjustment.warnings += draft.reports
+        return Answer(adjustment, draft.message, draft.machine_id_source)

@@ -1,0 +1,124 @@
+"""What makes a container of another shape: each fact that another answer hangs on; and what does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from oci_systemd.core import annotations as a
+from oci_systemd.core.adjust import Adjustment, adjust
+from oci_systemd.core.container import Container, Mount
+from oci_systemd.core.errors import Problem
+from oci_systemd.core.host import Host
+from oci_systemd.core.settings import Settings
+from oci_systemd.core.shape import PARTS, for_another, shape
+from tests.core.build import API, CGROUP, POD_UID, annotated, container
+
+EVERYTHING = Settings({"security.allow": [a.CGROUP, a.SELINUX, a.APPARMOR]})
+BY_POD = Settings({"machine_id.source": "pod"})
+HOST = Host()
+TYPE = "io.kubernetes.cri.container-type"
+
+# Two containers that differ in one fact, and by that in their answers.
+FACTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "the command": ({}, {"args": ("/bin/sh",)}),
+    "$container": ({}, {"env": ("container=other",)}),
+    "$container_uuid": ({}, {"env": ("container_uuid=" + "a" * 32,)}),
+    "a mount": ({}, {"mounts": (*API, CGROUP, Mount("/run", "tmpfs"))}),
+    "a mount's options": ({}, {"mounts": (*API, Mount(CGROUP.destination, "cgroup", "cgroup", ("rw",)))}),
+    "the order of mounts": (
+        {"mounts": (*API, CGROUP, Mount("/run"), Mount("/run/lock"))},
+        {"mounts": (*API, CGROUP, Mount("/run/lock"), Mount("/run"))},
+    ),
+    "an annotation": ({}, {"annotations": annotated(tmpfs="none")}),
+    "an annotation's value": ({"annotations": annotated(wanted="true")}, {"annotations": annotated(wanted="false")}),
+    "an unknown annotation": ({}, {"annotations": annotated(unknown="x")}),
+    "whom an annotation speaks to": (
+        {"annotations": {f"{a.TMPFS}/main": "none"}, "name": "main"},
+        {"annotations": {f"{a.TMPFS}/main": "none"}, "name": "side"},
+    ),
+    "an old stop signal": ({}, {"annotations": dict.fromkeys(a.OLD_STOP_SIGNALS, "SIGINT")}),
+    "a sandbox": ({}, {"annotations": {TYPE: "sandbox"}}),
+    "the PID namespace": ({}, {"namespaces": {"cgroup": ""}}),
+    "a joined PID namespace": ({}, {"namespaces": {"cgroup": "", "pid": "/proc/1/ns/pid"}}),
+    "the cgroup namespace": ({}, {"namespaces": {"pid": ""}}),
+    "no cgroup of its own": ({}, {"own_cgroup": False}),
+    "the user": ({}, {"uid": 7}),
+    "a read-only root": ({}, {"readonly_root": True}),
+    "the SELinux label": ({}, {"selinux_label": "a:b:container_t:s0"}),
+    "the AppArmor profile": (
+        {"annotations": annotated(apparmor="mine")},
+        {"annotations": annotated(apparmor="mine"), "apparmor_profile": "mine"},
+    ),
+    "a device": ({}, {"devices": ("/dev/tty7",)}),
+    "a limit": ({}, {"unified": {"cgroup.max.descendants": "7"}}),
+    "no ID": ({}, {"id": ""}),
+    "no pod": ({"pod_uid": POD_UID, "name": "main"}, {"pod_uid": "", "name": "main"}),
+    "no name": ({"pod_uid": POD_UID, "name": "main"}, {"pod_uid": POD_UID}),
+}
+
+# Two containers that differ, but not in what they get, or in the machine-id alone.
+OWN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "the ID": ({}, {"id": "ab" * 32}),
+    "an ID that is no hex": ({}, {"id": "name"}),
+    "the name": ({"name": "main"}, {"name": "side"}),
+    "the name, where an annotation speaks to none of them": (
+        {"name": "main", "annotations": annotated(wanted="true")},
+        {"name": "side", "annotations": annotated(wanted="true")},
+    ),
+    "the pod": ({"pod_uid": POD_UID, "name": "main"}, {"pod_uid": POD_UID[::-1].replace("-", ""), "name": "side"}),
+    "where the pod's UID stands": (
+        {"pod_uid": POD_UID, "name": "main"},
+        {"annotations": {"io.kubernetes.cri.sandbox-uid": POD_UID}, "name": "main"},
+    ),
+    "another variable": ({}, {"env": ("HOSTNAME=x", "containers=1")}),
+    "another annotation": ({}, {"annotations": {"io.kubernetes.cri.sandbox-id": "x"}}),
+    "another namespace": ({"namespaces": {"pid": "", "cgroup": ""}}, {"namespaces": {"pid": "", "cgroup": "", "net": "/x"}}),
+}  # fmt: skip
+
+
+def outcome(given: Container, settings: Settings) -> Adjustment | str:
+    try:
+        return adjust(given, settings, HOST)
+    except Problem as problem:
+        return str(problem)
+
+
+def described(found: Adjustment | str) -> object:
+    if isinstance(found, str):
+        return found
+    edits = [(type(edit).__name__, str(edit), edit.reason) for edit in found.edits]
+    return edits, [(kept.what, kept.reason) for kept in found.kept], found.warnings, found.verdict.reason
+
+
+@pytest.mark.parametrize(("first", "second"), FACTS.values(), ids=FACTS)
+def test_what_an_answer_hangs_on_makes_another_shape(first: dict[str, Any], second: dict[str, Any]) -> None:
+    one, other = container(**first), container(**second)
+    assert any(
+        described(outcome(one, settings)) != described(outcome(other, settings)) for settings in (EVERYTHING, BY_POD)
+    ), "a fact that nothing hangs on proves nothing"
+    assert shape(one) != shape(other)
+
+
+@pytest.mark.parametrize("settings", [EVERYTHING, BY_POD], ids=["by container", "by pod"])
+@pytest.mark.parametrize(("first", "second"), OWN.values(), ids=OWN)
+def test_what_is_a_containers_own_makes_none(first: dict[str, Any], second: dict[str, Any], settings: Settings) -> None:
+    one, other = container(**first), container(**second)
+    assert shape(one) == shape(other)
+    known, found = outcome(one, settings), outcome(other, settings)
+    assert isinstance(known, Adjustment)
+    before = described(known)
+    assert described(for_another(known, other)) == described(found)
+    assert described(known) == before
+
+
+def test_a_machine_id_that_somebody_chose_is_nobody_elses() -> None:
+    own = {"env": ("container_uuid=x", "container_uuid=" + "b" * 32)}
+    one, other = container(**own), container(**own, id="ab" * 32)
+    assert described(for_another(adjust(one, Settings(), HOST), other)) == described(adjust(other, Settings(), HOST))
+
+
+def test_each_part_is_a_fact() -> None:
+    """A name that is none would leave its fact in the shape, but with what is the container's own."""
+    assert {*PARTS} <= {*Container.__slots__}

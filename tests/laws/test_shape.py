@@ -1,0 +1,83 @@
+"""Of two containers of one shape, what one gets tells what the other gets."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from hypothesis import given
+
+from oci_systemd.core.adjust import Adjustment, adjust
+from oci_systemd.core.container import Container, Mount, from_spec
+from oci_systemd.core.errors import Problem
+from oci_systemd.core.shape import for_another, shape
+from tests.laws.strategies import ID, POD_UID, World, relatives, specs, worlds
+
+
+def container(spec: dict[str, Any], id: str, known: dict[object, Mount]) -> Container:
+    """The container of a spec, with equal mounts the same object, whatever their sources."""
+    found = from_spec(spec, id)
+    found.mounts = [known.setdefault((mount.destination, mount.type, mount.options), mount) for mount in found.mounts]
+    return found
+
+
+def described(adjustment: Adjustment) -> object:
+    """All that there is to an adjustment."""
+    verdict = adjustment.verdict
+    return (
+        [(type(edit), str(edit), edit.reason) for edit in adjustment.edits],
+        [(kept.what, kept.reason) for kept in adjustment.kept],
+        adjustment.warnings,
+        (verdict.wanted, verdict.asked, verdict.reason, verdict.warnings),
+    )
+
+
+def outcome(given: Container, world: World) -> Adjustment | str:
+    try:
+        return adjust(given, world.chosen(), world.host())
+    except Problem as problem:
+        return str(problem)
+
+
+def same(first: Container, second: Container, world: World) -> None:
+    """That `second` gets what is known from `first`."""
+    known, found = outcome(first, world), outcome(second, world)
+    if isinstance(known, str) or isinstance(found, str):
+        assert known == found
+    else:
+        assert described(for_another(known, second)) == described(found)
+
+
+@given(relatives(), worlds, worlds)
+def test_containers_of_one_shape_get_the_same(
+    pair: tuple[dict[str, Any], dict[str, Any]], world: World, other: World
+) -> None:
+    known: dict[object, Mount] = {}
+    first, second = container(pair[0], world.id, known), container(pair[1], other.id, known)
+    if shape(first) == shape(second):
+        same(first, second, world)
+
+
+# What makes no other shape, for all that a container of a node may be like.
+def another(spec: dict[str, Any]) -> dict[str, Any]:
+    """The spec of another container of the same workload."""
+    spec = copy.deepcopy(spec)
+    annotations = spec.get("annotations") or {}
+    spec["annotations"] = {
+        key: POD_UID[:-1] + "f" if value == POD_UID else value for key, value in annotations.items()
+    } | {"io.kubernetes.cri.sandbox-name": "another", "io.kubernetes.cri.sandbox-id": "b" * 64}
+    process = spec.setdefault("process", {})
+    process["env"] = ["HOSTNAME=another", *(process.get("env") or [])]
+    for mount in spec.get("mounts") or ():
+        mount["source"] = "/another" + (mount.get("source") or "")
+    for namespace in (spec.get("linux") or {}).get("namespaces") or ():
+        namespace["path"] = namespace["path"].replace("1", "2") if namespace.get("path") else ""
+    return spec
+
+
+@given(specs(), worlds)
+def test_containers_of_one_workload_are_of_one_shape(spec: dict[str, Any], world: World) -> None:
+    known: dict[object, Mount] = {}
+    first, second = container(spec, ID, known), container(another(spec), ID[::-1], known)
+    assert shape(first) == shape(second)
+    same(first, second, world)

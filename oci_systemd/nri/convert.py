@@ -60,7 +60,7 @@ def container(request: Message, *, selinux: bool) -> Container:
         selinux_label=USUAL_LABEL if selinux and "cgroup" in namespaces else "",
         apparmor_profile=USUAL_PROFILE,
         devices=[*map(_device, linux.devices)],
-        unified=linux.resources.unified,
+        unified=dict(linux.resources.unified),
     )
 
 

@@ -82,7 +82,7 @@ def adjust(container: Container, settings: Settings, host: Host) -> Adjustment:
     if not verdict.wanted and not asks:
         return Adjustment(verdict, reports)
     if settings.problem:
-        raise settings.problem
+        raise settings.problem.with_traceback(None)  # raised again and again, it would gather every container's frames
     case = Case(container, annotations, settings, host, wanted=verdict.wanted)
     mistakes = [*_mistakes(case)]
     if mistakes:

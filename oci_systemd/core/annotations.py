@@ -121,7 +121,8 @@ class Annotations:
                 self.values[key] = value
         known = {*KEYS, ADJUSTED}
         prefix = (WANTED + ".", WANTED + "/")
-        self.unknown = tuple(name for name in ours if name.startswith(prefix) and name.split("/", 1)[0] not in known)
+        unknown = (name for name in ours if name.startswith(prefix) and name.split("/", 1)[0] not in known)
+        self.unknown = tuple(sorted(unknown))
 
     def get(self, key: str) -> str:
         return self.values.get(key, "")

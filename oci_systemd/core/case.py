@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from oci_systemd.core.annotations import TMPFS, split_paths
-from oci_systemd.core.paths import USUAL_LINKS, clean, follow, is_covered, lineage, places, visible
+from oci_systemd.core.paths import USUAL_LINKS, clean, follow, is_at_or_below, is_below, is_covered, places, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,36 +19,47 @@ if TYPE_CHECKING:
 TWIN = "/var/run/lock"
 
 
+READ = ("container", "container_uuid")  # the variables that rules look at
+
+
 class View:
     """Where paths lead by one set of links, past the mounts at `destinations`, a list that grows by `Case.add_mount` alone."""
 
-    __slots__ = ("_destinations", "_places", "_prefixes", "links")
+    __slots__ = ("_destinations", "_places", "_prefixes", "_reach", "links")
 
     def __init__(self, destinations: list[str], links: Mapping[str, str]) -> None:
         self.links = links
         self._destinations = destinations
         self._prefixes = tuple(link + "/" for link in links)
+        self._reach = max(map(len, links), default=0)
         self._places: list[str] | None = None
 
     def _leads(self, path: str) -> bool:
         """Whether a link may stand on the way to `path`, which is cleaned."""
         return (path + "/").startswith(self._prefixes)
 
-    def added(self, destination: str) -> None:
-        """A mount was added. Where no link led anywhere and none does now, every other place stays what it was."""
-        if self._places is not self._destinations or self._leads(destination):
+    def added(self, index: int, destination: str) -> None:
+        """A mount was inserted. Every other place stays what it was, unless this one hides a link."""
+        if self._places is None:
+            return
+        place = self._place(destination, self._places[:index])
+        if any(is_at_or_below(link, place) for link in self.links):
             self._places = None
+        else:
+            self._places.insert(index, place)
 
     def places(self) -> list[str]:
-        """The place of each mount: the destinations themselves, where no link leads anywhere."""
+        """The place of each mount."""
         if self._places is None:
-            found = places(self._destinations, self.links)
-            self._places = self._destinations if found == self._destinations else found
+            self._places = places(self._destinations, self.links)
         return self._places
 
     def place(self, path: str) -> str:
         """Where `path` leads."""
-        return follow(path, self.links, self.places()) if self._leads(path) else clean(path)
+        return self._place(path, self.places())
+
+    def _place(self, path: str, covered: list[str]) -> str:
+        return follow(path, self.links, covered, self._reach) if self._leads(path) else clean(path)
 
 
 class Case:
@@ -81,8 +92,8 @@ class Case:
         """Have `mount` stand at `index`."""
         self.mounts.insert(index, mount)
         self.destinations.insert(index, mount.destination)
-        for view in (self.presence, self.placing):
-            view.added(mount.destination)
+        for view in {self.presence, self.placing}:
+            view.added(index, mount.destination)
 
     def mounted_at(self, path: str) -> int | None:
         """The index of the visible mount at `path`, None if there is none. The twin counts wherever it follows its mount."""
@@ -137,15 +148,15 @@ class Case:
         return sorted(set(cleaned))
 
     def env(self, name: str) -> list[str]:
-        """Every value that the environment gives `name`, in order."""
+        """Every value that the environment gives `name`, one of READ, in order."""
         prefix = name + "="
         return [entry[len(prefix) :] for entry in self.container.env if entry.startswith(prefix)]
 
 
 def _room(target: str, found: list[str]) -> tuple[int, int]:
     """Among mounts at these places: after which index one at `target` is seen, and up to which it hides none that is seen."""
-    above = lineage(target) - {target}
-    after = max((index + 1 for index, place in enumerate(found) if place in above), default=0)
+    above = [index for index, place in enumerate(found) if target.startswith(place) and is_below(target, place)]
+    after = above[-1] + 1 if above else 0
     below = target if target == "/" else target + "/"
     for index in range(after, len(found)):
         if found[index] == target or found[index].startswith(below):

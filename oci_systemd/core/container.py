@@ -48,8 +48,7 @@ def is_bind(type: str, options: Sequence[str]) -> bool:
 
 
 class Container:
-    """What the core knows of one container. Everything is a plain value; nothing is changed after construction. `mounts` are
-    looked at only where the container is wanted, or asks.
+    """What the core knows of one container. Everything is a plain value; nothing is changed after construction.
 
     `root_path` is the root file system as the spec names it: absolute, or relative to the bundle; "" where it names none.
     `own_cgroup` is false where the runtime was told to make none (podman --cgroups=disabled): a private cgroup namespace then
@@ -101,7 +100,7 @@ class Container:
         self.pod_uid = pod_uid
         self.args = tuple(args)
         self.env = tuple(env)
-        self.mounts = mounts
+        self.mounts = tuple(mounts)
         self.namespaces = namespaces or {}
         self.own_cgroup = own_cgroup
         self.uid = uid

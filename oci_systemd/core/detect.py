@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 INITS = ("/sbin/init", "/usr/sbin/init", "/usr/local/sbin/init", "/usr/bin/init", "/bin/init")
 SHELLS = ("sh", "bash", "dash")
+LONGEST_SHOWN = 80
 _WORD_ENDS = " \t\n;&|<>()"
 
 
@@ -51,13 +52,19 @@ def _first_word(script: str) -> tuple[str, str]:
 def looks_like_systemd(program: str, settings: Settings) -> str:
     """Why `program` counts as systemd by its name, "" if it does not."""
     path = clean(program) if "/" in program else program
+    shown = _shown(program)
     if path.rpartition("/")[2] == "systemd":
-        return f"the command {program} is named systemd"
+        return f"the command {shown} is named systemd"
     if path in INITS:
-        return f"the command {program} is an init"
+        return f"the command {shown} is an init"
     if any(path == (clean(name) if "/" in name else name) for name in settings.list("detect.commands")):
-        return f"the command {program} is listed in the setting detect.commands"
+        return f"the command {shown} is listed in the setting detect.commands"
     return ""
+
+
+def _shown(program: str) -> str:
+    """`program` as it is, where it is an ordinary one."""
+    return program if len(program) <= LONGEST_SHOWN and program.isprintable() else quoted(program)
 
 
 def asks_for_cgroup(annotations: Annotations) -> bool:
@@ -84,7 +91,7 @@ def detect(container: Container, annotations: Annotations, settings: Settings, r
         return Verdict(False, f"the command {quoted(program)} is not systemd" if program else "it has no command")
     other = _other_program(program, container, root)
     if other:
-        reason = f"{program} leads to {other}, a program that is not systemd"
+        reason = f"{_shown(program)} leads to {other}, a program that is not systemd"
         return Verdict(False, reason, warnings=(f'{reason}; if it is, set annotation {WANTED} to "true"',))
     return Verdict(True, looks)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_LINKS = 255  # filepath-securejoin's own bound, which runc uses
 MAX_PARTS = 4096  # parts of all links together: an image may write `x/../` into each as often as it likes
+DOTS = frozenset(("", ".", ".."))
 LOST = "?"  # no path: nothing lies at, above or below it
 
 # Where the root file system cannot be seen, this is how every distribution with systemd has it (systemd, tmpfiles.d/legacy.conf).
@@ -38,27 +39,25 @@ def clean(path: str) -> str:
     return "/" + "/".join(parts)
 
 
-def lineage(place: str) -> set[str]:
-    """A place and all that it lies below: what hides it, if it is mounted later."""
-    found = {place}
-    while place not in ("/", LOST):
-        place = place[: place.rfind("/")] or "/"
-        found.add(place)
-    return found
+def is_below(path: str, parent: str) -> bool:
+    return path != parent and is_at_or_below(path, parent)
 
 
 def is_at_or_below(path: str, parent: str) -> bool:
-    return path == parent or path.startswith(parent if parent == "/" else parent + "/")
+    return path.startswith(parent) and (parent == "/" or path[len(parent) : len(parent) + 1] in ("", "/"))
 
 
-def follow(path: str, links: Links, covered: Collection[str] = ()) -> str:
+def follow(path: str, links: Links, covered: Collection[str] = (), reach: int | None = None) -> str:
     """Where `path` leads through `links` (place of a link -> target), never following one at or below a `covered` place.
 
-    LOST after more than MAX_LINKS links, or MAX_PARTS parts of them: no place is known then.
+    LOST after more than MAX_LINKS links, or MAX_PARTS parts of them: no place is known then. `reach`: no link's place is longer,
+    so that what lies beyond is not asked for, part by part.
     """
     todo = clean(path).split("/")[:0:-1]
     at, followed, parts = "/", 0, 0
     while todo:
+        if reach is not None and len(at) > max(reach, 1) and DOTS.isdisjoint(todo):
+            return "/".join((at, *reversed(todo)))
         part = todo.pop()
         if part in ("", "."):
             continue
@@ -90,14 +89,17 @@ def is_covered(path: str, places: Collection[str]) -> bool:
 def places(destinations: Sequence[str], links: Mapping[str, str]) -> list[str]:
     """The place of each destination, in the order of mounting."""
     linked = tuple(link + "/" for link in links)
+    reach = max(map(len, links), default=0)
     found: list[str] = []
     covered: set[str] = set()
     for destination in destinations:
-        found.append(follow(destination, links, covered) if (destination + "/").startswith(linked) else destination)
+        found.append(
+            follow(destination, links, covered, reach) if (destination + "/").startswith(linked) else destination
+        )
         covered.add(found[-1])
     return found
 
 
 def visible(index: int, found: Sequence[str]) -> bool:
     """Whether the mount at `index` of these places is hidden by no later one at or above it."""
-    return lineage(found[index]).isdisjoint(found[index + 1 :])
+    return not any(is_at_or_below(found[index], later) for later in found[index + 1 :])

@@ -1,7 +1,7 @@
 """What a container's adjustment hangs on, without what is the container's own: a node's containers come in few shapes.
 
 Law: of two containers of one shape, the second one's adjustment is `for_another(adjust(first, …), second)`, with the same
-settings and host. Each slot of Container counts whole, unless it is in PARTS: a fact that a rule begins to read is in the shape.
+settings and host. Each slot of Container counts whole, unless it is in IN_PART, of which what rules read is picked here.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from oci_systemd.core import machine_id
 from oci_systemd.core.annotations import OLD_STOP_SIGNALS, WANTED
+from oci_systemd.core.case import READ
 from oci_systemd.core.container import SANDBOX, Container
 from oci_systemd.core.edits import SetMachineId
 
@@ -20,25 +21,25 @@ if TYPE_CHECKING:
 
     from oci_systemd.core.adjust import Adjustment
 
-PARTS = ("annotations", "env", "id", "mounts", "name", "namespaces", "pod_uid", "unified")
-_whole = attrgetter(*(slot for slot in Container.__slots__ if slot not in PARTS))
+IN_PART = ("annotations", "env", "id", "mounts", "name", "namespaces", "pod_uid", "unified")
+_whole = attrgetter(*(slot for slot in Container.__slots__ if slot not in IN_PART))
 DECIDING = frozenset((*SANDBOX, *OLD_STOP_SIGNALS))  # annotations, beside those that begin with WANTED
-VARIABLES = ("container=", "container_uuid=")
+VARIABLES = tuple(f"{name}=" for name in READ)
 
 
 def shape(container: Container) -> Hashable:
-    """Equal for containers of one shape. Of mounts it holds the objects themselves: who reads them makes equal ones the same."""
+    """Equal for containers of one shape. Of mounts it holds the objects: the same ones are alike, equal ones are not."""
     ours = [each for each in container.annotations.items() if each[0].startswith(WANTED) or each[0] in DECIDING]
     return (
         _whole(container),
-        tuple(ours),
+        tuple(sorted(ours)),
         container.name if any("/" in key for key, _ in ours) else bool(container.name),
         bool(container.id),
         bool(machine_id.pod_uid(container)),
         tuple([entry for entry in container.env if entry.startswith(VARIABLES)]),
-        tuple([type for type, path in container.namespaces.items() if not path]),
-        tuple(container.unified.items()),
-        tuple(container.mounts),
+        frozenset([type for type, path in container.namespaces.items() if not path]),
+        frozenset(container.unified.items()),
+        container.mounts,
     )
 
 

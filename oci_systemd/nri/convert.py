@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from oci_systemd.core import annotations as a
 from oci_systemd.core import edits as e
@@ -18,11 +18,13 @@ from oci_systemd.nri.messages import MESSAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from functools import _lru_cache_wrapper
     from typing import Never
 
     from oci_systemd.core.adjust import Adjustment
 
     Message = Any  # a protobuf message of the table
+    Read = TypeVar("Read")
 
 # What NRI does not show, put so that a rule which would change it says so: the label and the profile that engines give.
 USUAL_LABEL = "system_u:system_r:container_t:s0"
@@ -45,21 +47,21 @@ def container(request: Message, *, selinux: bool) -> Container:
     """
     pod, given = request.pod, request.container
     linux = given.linux
-    namespaces = dict(map(_namespace, linux.namespaces))
+    namespaces = dict(_each(linux.namespaces, _namespace))
     return Container(
         id=given.id,
         name=given.name,
         pod_uid=pod.uid,
         args=given.args,
         env=given.env,
-        mounts=_mounts(given.mounts),
+        mounts=sorted(_each(given.mounts, _mount), key=_place),
         annotations=_annotations(pod, given.annotations),
         namespaces=namespaces,
         uid=given.user.uid,
         # An engine gives a privileged container no label that confines it, and no cgroup namespace.
         selinux_label=USUAL_LABEL if selinux and "cgroup" in namespaces else "",
         apparmor_profile=USUAL_PROFILE,
-        devices=[*map(_device, linux.devices)],
+        devices=_each(linux.devices, _device),
         unified=dict(linux.resources.unified),
     )
 
@@ -77,25 +79,20 @@ class Given(Mount):
 
 
 _place = attrgetter("order")
+_alike = lru_cache(MOST_KEPT)(Given)  # equal ones are mostly one object, so that `shape` finds them alike
 
 
-def _mounts(given: Iterable[bytes]) -> list[Given]:
-    return sorted([_kept(data) if len(data) <= LONGEST_KEPT else _read(data, Given) for data in given], key=_place)
-
-
-def _read(data: bytes, made: Callable[..., Given]) -> Given:
-    """The mount that `made` makes. Whose files a bind mount shows is nobody's business here, and differs from pod to pod."""
-    each = MESSAGES["Mount"].FromString(data)
-    options = tuple(each.options)
-    return made(each.destination, each.type, "" if is_bind(each.type, options) else each.source, options)
-
-
-_alike = lru_cache(MOST_KEPT)(Given)  # equal ones are one object, as `shape` wants them
+def _each(parts: Iterable[bytes], read: _lru_cache_wrapper[Read]) -> list[Read]:
+    return [read(data) if len(data) <= LONGEST_KEPT else read.__wrapped__(data) for data in parts]
 
 
 @lru_cache(MOST_KEPT)
-def _kept(data: bytes) -> Given:
-    return _read(data, _alike)
+def _mount(data: bytes) -> Given:
+    """Whose files a bind mount shows is nobody's business here, and differs from pod to pod."""
+    each = MESSAGES["Mount"].FromString(data)
+    options = tuple(each.options)
+    made = _alike if len(data) <= LONGEST_KEPT else Given
+    return made(each.destination, each.type, "" if is_bind(each.type, options) else each.source, options)
 
 
 @lru_cache(MOST_KEPT)
@@ -126,7 +123,7 @@ class Draft:
 
     def __init__(self, given: Message, container: Container) -> None:
         self.given = given
-        self.mounts = cast("list[Given]", container.mounts)
+        self.mounts = cast("tuple[Given, ...]", container.mounts)
         self.message = MESSAGES["ContainerAdjustment"]()
         self.machine_id_source = ""
         self.reports: list[str] = []

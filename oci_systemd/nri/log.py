@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from oci_systemd.core.settings import Settings
 
 ROOM = 1000  # lines that may wait
+SHOWN, LONGEST = 100, 1 << 16  # texts that may wait, which are not bounded as lines are, and characters of each
 PATIENCE = 2.0  # seconds that the last ones may take
 STDERR = 2
 
@@ -48,9 +49,9 @@ class Log:
         self._queue.put(_told(entry))
 
     def show(self, text: str) -> None:
-        """Have `text`, of many lines, written as it is."""
-        if self._queue.qsize() < ROOM:
-            self._queue.put(("debug", text))
+        """Have `text`, of many lines, written as it is; cut where it is beyond measure."""
+        if self._queue.qsize() < SHOWN:
+            self._queue.put(("debug", text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"))
 
     def close(self) -> None:
         """Wait a moment for the last lines."""

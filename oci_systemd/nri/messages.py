@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from oci_systemd.nri.table import messages
 
 TABLE = """
@@ -42,5 +44,8 @@ PARTS = messages("nri_parts", TABLE, parts=True)
 
 
 def whole(message: Any) -> Any:
-    """A message of PARTS as one of MESSAGES. A DecodeError where a part is none."""
-    return MESSAGES[message.DESCRIPTOR.name].FromString(message.SerializeToString())
+    """A message of PARTS as one of MESSAGES; as it is, where a part of it is none."""
+    try:
+        return MESSAGES[message.DESCRIPTOR.name].FromString(message.SerializeToString())
+    except (DecodeError, UnicodeDecodeError):  # the latter where protobuf is pure Python
+        return message

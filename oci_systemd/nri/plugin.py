@@ -84,6 +84,7 @@ class Plugin:
         self.runtime = ""
         self._synchronizing = []
         self._unseen = None
+        self._told, self._still = self._told | self._still, set()
 
     def answer(self, data: bytes) -> bytes:
         """The Response, in bytes, to a Request."""
@@ -118,7 +119,7 @@ class Plugin:
         try:
             message = PARTS[name].FromString(request.payload)
             reply: bytes = call(self, message).SerializeToString()
-        except DecodeError as error:  # what that container would be is not known, so that none may fail for it
+        except DecodeError as error:  # these bytes are the runtime's, and no container may fail for them
             self._say("error", "left alone", f"a {name} was not understood: {error}")
             return b""
         return reply
@@ -160,8 +161,7 @@ class Plugin:
         finally:
             self.counts.observe(time.perf_counter() - begin)
         if self._show:
-            self._later.append(partial(self._show, "CreateContainerRequest", whole(request)))
-            self._later.append(partial(self._show, "ContainerAdjustment", adjustment))
+            self._later.append(partial(self._show_both, self._show, request, adjustment))
         return MESSAGES["CreateContainerResponse"](adjust=adjustment)
 
     def _adjusted(self, request: Message, given: Container, begin: float) -> Message:
@@ -172,6 +172,11 @@ class Plugin:
         milliseconds = (time.perf_counter() - begin) * 1000
         self._later.append(lambda: self._log(of_adjustment(given, for_another(answer.adjustment, given), milliseconds)))
         return message
+
+    @staticmethod
+    def _show_both(show: Callable[[str, Message | None], None], request: Message, adjustment: Message | None) -> None:
+        show("CreateContainerRequest", whole(request))
+        show("ContainerAdjustment", adjustment)
 
     # What ran before
 
@@ -185,10 +190,10 @@ class Plugin:
             return
         try:
             given = container(request, selinux=self.node.selinux)
-        except DecodeError as error:
-            self._say("error", "left alone", f"container {request.container.id} was not understood: {error}")
+            reason = self._missed(given)
+        except Exception as error:  # a container that is none, or a fault of ours
+            self._say("error", "left alone", f"container {request.container.id} was not understood: {error!r}")
             return
-        reason = self._missed(given)
         if not reason:
             return
         self._still.add(given.id)
@@ -229,6 +234,7 @@ def _requests(requests: Iterable[Message]) -> Iterator[Message]:
 
 def _asks(request: Message) -> bool:
     """Whether a container asks by an annotation, as plainly as can be seen where all else has failed."""
-    given = Container(name=request.container.name, annotations={**request.pod.annotations})
+    both = {**request.pod.annotations, **request.container.annotations}
+    given = Container(name=request.container.name, annotations=both)
     asked = Annotations(given)
     return asked.get(a.WANTED) == "true" or asks_for_cgroup(asked)

@@ -150,8 +150,7 @@ class Server:
             for message in frames.messages():
                 self._take(peer, message)
             heard = time.monotonic()
-            if self.plugin.waiting > MOST_WAITING:  # a runtime without a pause
-                self.plugin.do_later()
+            while self.plugin.waiting > MOST_WAITING:  # a runtime without a pause
                 self.plugin.do_later()
 
     @property

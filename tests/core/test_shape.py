@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from oci_systemd.core import annotations as a
+from oci_systemd.core import shape as shape_module
 from oci_systemd.core.adjust import Adjustment, adjust
+from oci_systemd.core.case import READ
 from oci_systemd.core.container import Container, Mount
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.host import Host
 from oci_systemd.core.settings import Settings
-from oci_systemd.core.shape import PARTS, for_another, shape
+from oci_systemd.core.shape import IN_PART, for_another, shape
 from tests.core.build import API, CGROUP, POD_UID, annotated, container
 
 EVERYTHING = Settings({"security.allow": [a.CGROUP, a.SELINUX, a.APPARMOR]})
@@ -73,6 +77,14 @@ OWN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"annotations": {"io.kubernetes.cri.sandbox-uid": POD_UID}, "name": "main"},
     ),
     "another variable": ({}, {"env": ("HOSTNAME=x", "containers=1")}),
+    "the order of annotations": (
+        {"annotations": annotated(tmpfs="none", unknown="1", other="2")},
+        {"annotations": annotated(other="2", unknown="1", tmpfs="none")},
+    ),
+    "the order of namespaces": (
+        {"namespaces": {"pid": "", "cgroup": ""}},
+        {"namespaces": {"cgroup": "", "pid": ""}},
+    ),
     "another annotation": ({}, {"annotations": {"io.kubernetes.cri.sandbox-id": "x"}}),
     "another namespace": ({"namespaces": {"pid": "", "cgroup": ""}}, {"namespaces": {"pid": "", "cgroup": "", "net": "/x"}}),
 }  # fmt: skip
@@ -119,6 +131,12 @@ def test_a_machine_id_that_somebody_chose_is_nobody_elses() -> None:
     assert described(for_another(adjust(one, Settings(), HOST), other)) == described(adjust(other, Settings(), HOST))
 
 
+def test_each_variable_that_a_rule_looks_at_is_in_the_shape() -> None:
+    core = Path(shape_module.__file__).parent
+    looked = {name for file in core.glob("*.py") for name in re.findall(r"\.env\((.*?)\)", file.read_text())}
+    assert looked == {f'"{name}"' for name in READ}
+
+
 def test_each_part_is_a_fact() -> None:
     """A name that is none would leave its fact in the shape, but with what is the container's own."""
-    assert {*PARTS} <= {*Container.__slots__}
+    assert {*IN_PART} <= {*Container.__slots__}

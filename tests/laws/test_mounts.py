@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from oci_systemd.core.adjust import adjust
-from oci_systemd.core.annotations import Annotations
+from oci_systemd.core.annotations import TMPFS, Annotations
 from oci_systemd.core.apply import apply
 from oci_systemd.core.case import TWIN, Case
-from oci_systemd.core.container import from_spec
+from oci_systemd.core.container import Container, Mount, from_spec
+from oci_systemd.core.edits import AddMount
 from oci_systemd.core.errors import Problem
+from oci_systemd.core.host import Host, Root
+from oci_systemd.core.paths import follow, places
 from oci_systemd.core.settings import PATHS
 from tests.laws.strategies import FORBIDDEN, VALUES, World, rooms, wanted_specs
 from tests.laws.tree import Loop, Tree
@@ -145,3 +149,56 @@ def test_real_specs_have_all_four_on_either_layout(name: str, links: Mapping[str
     tree = mounted(links, destinations(apply(VALUES[name], adjustment.edits)))
     for path in ("/run", "/run/lock", "/tmp", "/var/log/journal"):
         assert tree.mount_at(path) is not None or not adjustment.verdict.wanted
+
+
+@given(wanted_specs(), rooms)
+def test_places_are_the_ones_that_they_would_be_if_worked_out_anew(spec: dict[str, Any], world: World) -> None:
+    """Each mount that is added changes what is known of the others only where it hides a link."""
+    container, settings = from_spec(spec, world.id), world.chosen()
+    case = Case(container, Annotations(container), settings, world.host(), wanted=True)
+    for view in (case.presence, case.placing):
+        view.places()
+    for path in case.tmpfs_paths():
+        case.add_mount(case.position_for(path), Mount(path, "tmpfs"))
+        for view in (case.presence, case.placing):
+            assert view.places() == places(case.destinations, view.links)
+
+
+class Counted(dict[str, str]):
+    """Links that count how often they are asked for."""
+
+    asked = 0
+
+    def get(self, key: str, default: Any = None, /) -> Any:
+        self.asked += 1
+        return super().get(key, default)
+
+
+@pytest.mark.parametrize(("mounts", "depth"), [(10, 1000), (300, 3)], ids=["deep ones", "many"])
+def test_links_are_asked_for_in_proportion(mounts: int, depth: int) -> None:
+    """A pod's author may name mounts as deep, and as many, and tmpfs among them: nobody else waits for it."""
+    given = [Mount("/sys/fs/cgroup", "cgroup"), *(Mount(f"/var/run/{each}" + "/a" * depth) for each in range(mounts))]
+    paths = ",".join(f"/var/run/t{each}" for each in range(64))
+    container = Container(
+        args=["/sbin/init"],
+        mounts=given,
+        annotations={TMPFS: paths},
+        namespaces={"pid": "", "cgroup": ""},
+    )
+    links = Counted(USUAL)
+    adjustment = adjust(container, World().chosen(), Host(root=Root(links, {})))
+    assert len([edit for edit in adjustment.edits if isinstance(edit, AddMount)]) == 64
+    assert links.asked < 10 * (mounts + 64 * 10)
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b", "l", "..", ".", ""]), max_size=12).map("/".join),
+    st.dictionaries(
+        st.sampled_from(["/a", "/a/l", "/b/l", "/l"]), st.sampled_from(["b", "/a/../b/l", "../a", "/"]), max_size=3
+    ),
+    st.lists(st.sampled_from(["/a", "/a/l", "/b"]), max_size=2),
+)
+def test_links_are_followed_the_same_where_their_reach_is_known(
+    path: str, links: dict[str, str], covered: list[str]
+) -> None:
+    assert follow(path, links, covered, max(map(len, links), default=0)) == follow(path, links, covered)

@@ -17,7 +17,8 @@ from tests.laws.strategies import ID, POD_UID, World, relatives, specs, worlds
 def container(spec: dict[str, Any], id: str, known: dict[object, Mount]) -> Container:
     """The container of a spec, with equal mounts the same object, whatever their sources."""
     found = from_spec(spec, id)
-    found.mounts = [known.setdefault((mount.destination, mount.type, mount.options), mount) for mount in found.mounts]
+    kinds = [(mount.destination, mount.type, mount.options) for mount in found.mounts]
+    found.mounts = tuple(map(known.setdefault, kinds, found.mounts))
     return found
 
 

@@ -167,8 +167,21 @@ def test_what_is_remembered_is_bounded() -> None:
 def test_a_request_without_measure_is_not_remembered() -> None:
     asked = Asked()
     asked.create(request(spec("/bin/sh")))
-    whole = spec("/sbin/init", "x" * answers.LONGEST, mounts=[{"destination": "/" + "x" * convert.LONGEST_KEPT}])
-    kept = [cache.cache_info().currsize for cache in (convert._kept, convert._alike)]
+    long = "/" + "x" * convert.LONGEST_KEPT
+    whole = spec("/sbin/init", "x" * answers.LONGEST, mounts=[{"destination": long}])
+    whole["linux"]["devices"] = [{"path": long}]
+    whole["linux"]["namespaces"] += [{"type": "network", "path": long}]
+    caches = (convert._mount, convert._alike, convert._namespace, convert._device)
+    kept = [cache.cache_info().currsize for cache in caches]
     assert asked.create(request(whole)) is not None
     assert known(asked) == 1
-    assert [cache.cache_info().currsize for cache in (convert._kept, convert._alike)] == kept
+    assert [cache.cache_info().currsize for cache in caches] == kept
+
+
+@pytest.mark.parametrize("letter", ["x", "\x01", "\U0001f600"], ids=["plain", "unprintable", "wide"])
+@pytest.mark.parametrize("type", ["pid", "mount"])
+def test_no_name_is_told_without_measure(letter: str, type: str) -> None:
+    given = spec("/" + letter * 10_000 + "/systemd")
+    given["linux"]["namespaces"] = [{"type": "cgroup"}, {"type": type, "path": "" if type == "pid" else "/x"}]
+    entry = answered(Asked(), request(given))[1]
+    assert len(str(entry)) < 3000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from oci_systemd.core.settings import Settings
 from oci_systemd.core.signals import ADJUSTED, STOP_SIGNAL
 from oci_systemd.nri import answers
 from oci_systemd.nri import plugin as module
-from oci_systemd.nri.messages import MESSAGES, PARTS
+from oci_systemd.nri.messages import MESSAGES, PARTS, whole
+from oci_systemd.nri.node import Node
 from oci_systemd.nri.plugin import FAILED_PRECONDITION, INTERNAL, STOPPED, TOLD, UNIMPLEMENTED
 from tests.nri.calls import Asked
 from tests.nri.merging import merged
@@ -93,10 +95,26 @@ def test_who_asks_in_vain_is_told(given: dict[str, Any], asked: Asked, words: st
 
 
 @pytest.mark.parametrize("annotations", [ASKS, {f"{a.WANTED}/main": "true"}, {a.CGROUP: "rw"}], ids=str)
-def test_who_asks_fails_where_we_do(annotations: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("own", [False, True], ids=["the pod's", "its own"])
+def test_who_asks_fails_where_we_do(annotations: dict[str, str], own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "adjust", broken)
-    response = Asked().ask("CreateContainer", request(spec("/entrypoint", annotations=annotations)))
-    assert response.status.code == INTERNAL
+    given = request(spec("/entrypoint", annotations=annotations))
+    if own:
+        given.container.annotations.update(given.pod.annotations)
+        given.pod.annotations.clear()
+    assert Asked().ask("CreateContainer", given).status.code == INTERNAL
+
+
+def test_a_refusal_leaves_nothing_behind() -> None:
+    """The settings' error is one object, raised for each container: it would gather the frames of all of them."""
+    asked = Asked(Settings(problem=SettingsError("line 7 is wrong")))
+    lengths = []
+    for _ in range(3):
+        asked.ask("CreateContainer", request(spec()))
+        asked.plugin.see(Node(Settings(problem=SettingsError("line 7 is wrong")), Host(), False))
+        problem = asked.plugin._answers._node.settings.problem
+        lengths.append(len([*traceback.walk_tb(problem.__traceback__ if problem else None)]))
+    assert lengths[0] == lengths[-1] > 0
 
 
 def test_a_pod_may_name_its_own_uid() -> None:
@@ -163,6 +181,14 @@ def test_verbose_shows_request_and_adjustment() -> None:
     assert asked.shown == [("CreateContainerRequest", request(spec())), ("ContainerAdjustment", adjustment)]
 
 
+def test_verbose_shows_what_is_none_as_it_came() -> None:
+    """A part that is no message costs the showing nothing, and the answer neither."""
+    asked = Asked()
+    given = PARTS["CreateContainerRequest"](container={"mounts": [b"\xff"]})
+    assert asked.create(given) is None
+    assert whole(given) is given
+
+
 # What ran before
 
 
@@ -202,6 +228,26 @@ def test_one_that_is_none_is_told_and_the_others_are_looked_at() -> None:
     both = [garbage, parts(running(spec(), "b" * 64).container)]
     asked.ask("Synchronize", PARTS["SynchronizeRequest"](containers=both))
     assert [(entry.message, ID in entry.reason) for entry in asked.said] == [("left alone", True), ("missed", False)]
+
+
+def test_a_fault_of_ours_is_told_and_the_others_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Asked()
+    monkeypatch.setattr(module, "adjust", broken)
+    synchronize(asked, running(spec()), running(spec(), "b" * 64))
+    assert [entry.message for entry in asked.said] == ["left alone"] * 2
+
+
+def test_what_was_told_is_known_where_the_connection_ends_before_all_were_looked_at() -> None:
+    asked = Asked()
+    many = [running(spec(), f"{number:064x}") for number in range(5)]
+    message = MESSAGES["SynchronizeRequest"](containers=[each.container for each in many])
+    call = MESSAGES["Request"](service=module.SERVICE, method="Synchronize", payload=message.SerializeToString())
+    for _ in range(4):
+        asked.plugin.answer(call.SerializeToString())
+        for _ in range(3):
+            asked.plugin.do_later()
+        asked.plugin.end()
+    assert asked.plugin.counts.missed == 3
 
 
 def test_it_is_told_once() -> None:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from oci_systemd.cli.given import Found, Given, container_options
 from oci_systemd.cli.output import encoded, heading, out, safe, table
 from oci_systemd.core.annotations import WANTED, key_for
 from oci_systemd.core.container import Mount
+from oci_systemd.core.edits import Edit
 from oci_systemd.core.errors import Problem, Refused, SettingsError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from oci_systemd.core.edits import Edit
 
 EXAMPLES = """\b
 Examples:
@@ -107,8 +101,10 @@ def _edit(edit: Edit) -> dict[str, object]:
     return {"kind": type(edit).__name__, "text": str(edit), "reason": edit.reason, **own}
 
 
-def _slots(kind: type) -> Iterable[str]:
-    return kind.__dict__["__slots__"]  # type: ignore[no-any-return]  # every kind of edit names its own
+def _slots(kind: type) -> list[str]:
+    """Every kind of edit names its own, beside those of the kind that it is a kind of."""
+    kinds = reversed(kind.__mro__[: kind.__mro__.index(Edit)])
+    return [name for each in kinds for name in each.__dict__["__slots__"]]
 
 
 def _value(value: object) -> object:

@@ -6,23 +6,19 @@ settings and host. Each slot of Container counts whole, unless it is in IN_PART,
 
 from __future__ import annotations
 
-from copy import copy
-from operator import attrgetter
-from typing import TYPE_CHECKING
-
 from oci_systemd.core import machine_id
+from oci_systemd.core.adjust import Adjustment
 from oci_systemd.core.annotations import OLD_STOP_SIGNALS, WANTED
 from oci_systemd.core.case import READ
 from oci_systemd.core.container import SANDBOX, Container
 from oci_systemd.core.edits import SetMachineId
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from oci_systemd.core.adjust import Adjustment
-
 IN_PART = ("annotations", "env", "id", "mounts", "name", "namespaces", "pod_uid", "unified")
-_whole = attrgetter(*(slot for slot in Container.__slots__ if slot not in IN_PART))
+WHOLE = tuple(slot for slot in Container.__slots__ if slot not in IN_PART)
 DECIDING = frozenset((*SANDBOX, *OLD_STOP_SIGNALS))  # annotations, beside those that begin with WANTED
 VARIABLES = tuple(f"{name}=" for name in READ)
 
@@ -31,7 +27,7 @@ def shape(container: Container) -> Hashable:
     """Equal for containers of one shape. Of mounts it holds the objects: the same ones are alike, equal ones are not."""
     ours = [each for each in container.annotations.items() if each[0].startswith(WANTED) or each[0] in DECIDING]
     return (
-        _whole(container),
+        tuple([getattr(container, slot) for slot in WHOLE]),
         tuple(sorted(ours)),
         container.name if any("/" in key for key, _ in ours) else bool(container.name),
         bool(container.id),
@@ -45,11 +41,12 @@ def shape(container: Container) -> Hashable:
 
 def for_another(adjustment: Adjustment, container: Container) -> Adjustment:
     """The adjustment of `container`, which has the shape of the one that `adjustment` was made for."""
-    other = copy(adjustment)
-    other.edits = [
+    edits = [
         SetMachineId(edit.source, machine_id.made(container, edit.source), edit.reason)
         if isinstance(edit, SetMachineId)
         else edit
         for edit in adjustment.edits
     ]
+    other = Adjustment(adjustment.verdict, [*edits, *adjustment.kept])
+    other.warnings = adjustment.warnings
     return other

@@ -91,10 +91,7 @@ def adjust(container: Container, settings: Settings, host: Host) -> Adjustment:
     if obstacle and (verdict.asked or asks):
         raise Refused(obstacle)
     if obstacle:
-        left = Verdict(
-            False, f"{verdict.reason}, but {obstacle}", warnings=(*verdict.warnings, f"left alone: {obstacle}")
-        )
-        return Adjustment(left, reports)
+        return Adjustment(verdict.but(obstacle), reports)
     rules = RULES if verdict.wanted else (cgroup,)
     return Adjustment(verdict, [*reports, *(finding for rule in rules for finding in rule(case))])
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 # after that mount serves both.
 TWIN = "/var/run/lock"
 
-
 READ = ("container", "container_uuid")  # the variables that rules look at
 
 

@@ -30,6 +30,11 @@ class Verdict:
         self.asked = asked
         self.warnings = warnings
 
+    def but(self, obstacle: str) -> Verdict:
+        """That of a container which is left alone after all, for this `obstacle`."""
+        warnings = (*self.warnings, f"left alone: {obstacle}")
+        return Verdict(False, f"{self.reason}, but {obstacle}", warnings=warnings)
+
 
 def command(args: tuple[str, ...]) -> str:
     """The program that these arguments start: the first word of `sh -c "…"`, after an `exec`, counts as the program."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from oci_systemd.core.adjust import Adjustment, adjust
-from oci_systemd.core.detect import Verdict
 from oci_systemd.core.edits import CONTAINER_UUID
 from oci_systemd.core.machine_id import made
 from oci_systemd.core.shape import shape
@@ -77,7 +76,6 @@ class Answers:
             verdict = adjustment.verdict
             if verdict.asked or not verdict.wanted:
                 raise
-            reason, warnings = f"{verdict.reason}, but {beyond}", (*verdict.warnings, f"left alone: {beyond}")
-            return Answer(Adjustment(Verdict(False, reason, warnings=warnings), []))
+            return Answer(Adjustment(verdict.but(str(beyond)), []))
         adjustment.warnings += draft.reports
         return Answer(adjustment, draft.message, draft.machine_id_source)

@@ -78,5 +78,18 @@ def destinations(given: Container, adjustment: Adjustment) -> list[str]:
     return found
 
 
+def described(found: Adjustment | str) -> object:
+    """All that there is to an adjustment; the sentences of a refusal as they are."""
+    if isinstance(found, str):
+        return found
+    verdict = found.verdict
+    return (
+        [(type(edit), str(edit), edit.reason) for edit in found.edits],
+        [(kept.what, kept.reason) for kept in found.kept],
+        found.warnings,
+        (verdict.wanted, verdict.asked, verdict.reason, verdict.warnings),
+    )
+
+
 def warned(adjustment: Adjustment, words: str) -> bool:
     return any(words in warning for warning in adjustment.warnings)

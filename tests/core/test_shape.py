@@ -17,7 +17,7 @@ from oci_systemd.core.errors import Problem
 from oci_systemd.core.host import Host
 from oci_systemd.core.settings import Settings
 from oci_systemd.core.shape import IN_PART, for_another, shape
-from tests.core.build import API, CGROUP, POD_UID, annotated, container
+from tests.core.build import API, CGROUP, POD_UID, annotated, container, described
 
 EVERYTHING = Settings({"security.allow": [a.CGROUP, a.SELINUX, a.APPARMOR]})
 BY_POD = Settings({"machine_id.source": "pod"})
@@ -95,13 +95,6 @@ def outcome(given: Container, settings: Settings) -> Adjustment | str:
         return adjust(given, settings, HOST)
     except Problem as problem:
         return str(problem)
-
-
-def described(found: Adjustment | str) -> object:
-    if isinstance(found, str):
-        return found
-    edits = [(type(edit).__name__, str(edit), edit.reason) for edit in found.edits]
-    return edits, [(kept.what, kept.reason) for kept in found.kept], found.warnings, found.verdict.reason
 
 
 @pytest.mark.parametrize(("first", "second"), FACTS.values(), ids=FACTS)

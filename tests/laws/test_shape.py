@@ -11,6 +11,7 @@ from oci_systemd.core.adjust import Adjustment, adjust
 from oci_systemd.core.container import Container, Mount, from_spec
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.shape import for_another, shape
+from tests.core.build import described
 from tests.laws.strategies import ID, POD_UID, World, relatives, specs, worlds
 
 
@@ -20,17 +21,6 @@ def container(spec: dict[str, Any], id: str, known: dict[object, Mount]) -> Cont
     kinds = [(mount.destination, mount.type, mount.options) for mount in found.mounts]
     found.mounts = tuple(map(known.setdefault, kinds, found.mounts))
     return found
-
-
-def described(adjustment: Adjustment) -> object:
-    """All that there is to an adjustment."""
-    verdict = adjustment.verdict
-    return (
-        [(type(edit), str(edit), edit.reason) for edit in adjustment.edits],
-        [(kept.what, kept.reason) for kept in adjustment.kept],
-        adjustment.warnings,
-        (verdict.wanted, verdict.asked, verdict.reason, verdict.warnings),
-    )
 
 
 def outcome(given: Container, world: World) -> Adjustment | str:

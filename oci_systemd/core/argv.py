@@ -106,9 +106,11 @@ class Invocation:
         """The words of the same runtime's `state ID`: its globals but those that write somewhere."""
         return [*_words(option for option in self.globals if option.name not in UNTOLD), "state", self.id]
 
-    def with_signal(self, signal: int) -> list[str]:
-        """The words of this `kill` with the number `signal`: runc knows no name for real-time signals."""
-        return [*_words(self.globals), self.command, *_words(self.options), self.id, str(signal)]
+    def place_of_signal(self, words: Sequence[str]) -> int:
+        """The place, from 1, of this `kill`'s signal among `words`, which it was parsed from; one past them where it has none.
+        Options may follow it, and none of them takes a value."""
+        given = self.words[1:]
+        return len(words) - words[::-1].index(given[-1]) if given else len(words) + 1
 
 
 def _words(options: Iterable[Option]) -> list[str]:

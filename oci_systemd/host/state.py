@@ -24,6 +24,8 @@ YOUNG = 10.0  # seconds of age up to which an init process may not have come to 
 PATIENCE = 2.0  # seconds that such a one is waited for
 PAUSE = 0.002  # seconds between two looks at it
 LIMIT = 16 << 20  # bytes of a state's output
+# Python ignores these from its start (Python/pylifecycle.c, _PySignal_Init): SIGPIPE and SIGXFSZ.
+IGNORED_BY_PYTHON = (13, 25)
 
 
 class State:
@@ -36,10 +38,10 @@ class State:
         self.pid = pid
 
 
-def state(runtime: str, words: Sequence[str], environ: Mapping[bytes, bytes], restored: Sequence[int]) -> State | None:
+def state(runtime: str, words: Sequence[str], environ: Mapping[bytes, bytes]) -> State | None:
     """The State that `runtime words…` prints; None where it does not, in time, or the container is not running."""
     try:
-        value = _parsed(_output(runtime, words, environ, restored))
+        value = _parsed(_output(runtime, words, environ))
     except (OSError, Problem):
         return None
     if not isinstance(value, dict) or value.get("status") != "running":
@@ -56,7 +58,7 @@ def _parsed(output: bytes) -> Json:
     return parse(output)[1]
 
 
-def _output(runtime: str, words: Sequence[str], environ: Mapping[bytes, bytes], restored: Sequence[int]) -> bytes:
+def _output(runtime: str, words: Sequence[str], environ: Mapping[bytes, bytes]) -> bytes:
     """What the runtime prints, with nothing to read and its errors unseen: they would be taken for the engine's call's."""
     reading, writing = posix.pipe()
     nothing = b"/dev/null"
@@ -66,7 +68,7 @@ def _output(runtime: str, words: Sequence[str], environ: Mapping[bytes, bytes], 
         (posix.POSIX_SPAWN_OPEN, 2, nothing, posix.O_WRONLY, 0),
     )
     try:
-        pid = posix.posix_spawn(runtime, [runtime, *words], environ, file_actions=actions, setsigdef=restored)
+        pid = posix.posix_spawn(runtime, [runtime, *words], environ, file_actions=actions, setsigdef=IGNORED_BY_PYTHON)
     except OSError:
         posix.close(reading)
         raise

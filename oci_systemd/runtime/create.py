@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posix
+
 from oci_systemd.core.errors import Problem
 from oci_systemd.host import bundle, settings_file
 from oci_systemd.host.decide import carry_out, container_of, fault, since
@@ -11,12 +13,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oci_systemd.core.argv import Invocation
     from oci_systemd.core.settings import Settings
-    from oci_systemd.runtime import Call
 
 
-def prepare_bundle(call: Call, invocation: Invocation, started: float) -> None:
+def prepare_bundle(invocation: Invocation, started: float, damaged: str) -> None:
     """Adjust the bundle where it is wanted. A Problem where the container must not start; any fault of ours starts it as it is."""
-    settings = settings_file.load_or_default(settings_file.chosen(call.environ))
+    settings = settings_file.load_or_default(settings_file.chosen(posix.environ))
+    if damaged:
+        write(
+            Entry("warning", "damaged", None, f"{damaged}: damaged or of another Python; install oci-systemd again"),
+            settings,
+        )
     try:
         _adjust(invocation, settings, started)
     except Problem:

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import posix
+
 from oci_systemd.core.signals import is_term, recorded
 from oci_systemd.host.state import comes_to_await, state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oci_systemd.core.argv import Invocation
-    from oci_systemd.runtime import Call
 
 
-def words_for(call: Call, invocation: Invocation) -> list[str]:
-    """The words of this `kill`: the stop signal stands for SIGTERM where that is right; in every doubt the given ones."""
+def stop_signal(runtime: str, invocation: Invocation) -> int | None:
+    """The signal to send in place of this call's; None where its own is to be sent, as in every doubt."""
     try:
-        signal = _stop_signal(call, invocation)
+        return _stop_signal(runtime, invocation)
     except Exception:  # stopping never depends on us, whatever our fault
-        return call.words
-    return call.words if signal is None else invocation.with_signal(signal)
+        return None
 
 
-def _stop_signal(call: Call, invocation: Invocation) -> int | None:
-    """The signal to send in place of this call's, None where its own is to be sent."""
+def _stop_signal(runtime: str, invocation: Invocation) -> int | None:
     if not invocation.id or invocation.has("all", "a", "regex", "r") or not is_term(tuple(invocation.words[1:])):
         return None
-    found = state(call.runtime, invocation.state_call(), call.environ, call.restored_signals())
+    found = state(runtime, invocation.state_call(), posix.environ)
     signal = recorded(found.annotations) if found else None
-    if not found or signal is None or not comes_to_await(found.pid, signal, call.runtime.rpartition("/")[2]):
+    if not found or signal is None or not comes_to_await(found.pid, signal, runtime.rpartition("/")[2]):
         return None
     return signal

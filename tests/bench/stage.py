@@ -118,7 +118,13 @@ class Stage:
 
     def _launcher(self) -> Path:
         text = (ROOT / "packaging" / "launcher" / "oci-systemd-runtime.in").read_text()
-        values = {"@PYTHON@": INTERPRETER, "@LIB@": self.lib, "@GREP@": found("grep"), "@RUNTIME@": self.stub}
+        values = {
+            "@PYTHON@": INTERPRETER,
+            "@LIB@": self.lib,
+            "@SH@": "/bin/sh",
+            "@GREP@": found("grep"),
+            "@RUNTIME@": self.stub,
+        }
         for name, value in values.items():
             text = text.replace(name, str(value))
         path = self.place / "oci-systemd-runtime"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from oci_systemd.core.adjust import Adjustment, adjust
+from oci_systemd.core.argv import Invocation
 from oci_systemd.core.container import Container, Mount
 from oci_systemd.core.edits import AddMount, Edit, SetEnv
 from oci_systemd.core.errors import Problem
@@ -93,3 +94,9 @@ def described(found: Adjustment | str) -> object:
 
 def warned(adjustment: Adjustment, words: str) -> bool:
     return any(words in warning for warning in adjustment.warnings)
+
+
+def resent(words: list[str], invocation: Invocation) -> list[str]:
+    """The words of a `kill` as the launcher sends them with signal 37 in place of their own."""
+    place = invocation.place_of_signal(words) - 1
+    return [*words[:place], "37", *words[place + 1 :]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oci_systemd.core.argv import parse
+from tests.core.build import resent
 
 SHIM = "--root /run/containerd/runc/k8s.io --log /b/log.json --log-format json --systemd-cgroup"
 # words, then (command, id, bundle, config, log, log format)
@@ -74,6 +75,10 @@ def test_runtime_may_be_told_to_make_no_cgroup(globals: str, own: bool) -> None:
 KILLS = {
     "kill ID 15": (("15",), ["kill", "ID", "37"]),
     "kill ID": ((), ["kill", "ID", "37"]),
+    "kill TERM TERM": (("TERM",), ["kill", "TERM", "37"]),
+    "kill kill": ((), ["kill", "kill", "37"]),
+    "kill -- ID TERM": (("TERM",), ["kill", "--", "ID", "37"]),
+    "kill ID TERM --new": (("TERM",), ["kill", "ID", "37", "--new"]),
     "--root /r --log l kill ID TERM": (("TERM",), ["--root", "/r", "--log", "l", "kill", "ID", "37"]),
     "kill --all ID 15": (("15",), ["kill", "--all", "ID", "37"]),
 }
@@ -83,7 +88,7 @@ KILLS = {
 def test_kill(line: str, signal: tuple[str, ...], words: list[str]) -> None:
     call = parse(line.split())
     assert call is not None
-    assert (call.command, call.id, tuple(call.words[1:]), call.with_signal(37)) == ("kill", "ID", signal, words)
+    assert (call.command, tuple(call.words[1:]), resent(line.split(), call)) == ("kill", signal, words)
     assert call.has("all", "a", "regex", "r") is ("--all" in line)
 
 

@@ -12,6 +12,7 @@ import atheris  # type: ignore[import-untyped]
 with atheris.instrument_imports(include=["oci_systemd"]):
     from oci_systemd.core import argv, signals
 
+from tests.core.build import resent
 from tests.fuzz.run import run
 
 SEEDS = [
@@ -43,7 +44,10 @@ def check(data: bytes) -> None:
     assert invocation.bundle
     assert invocation.config
     assert isinstance(invocation.state_call(), list)
-    assert invocation.with_signal(37)[-1] == "37"
+    if invocation.command == "kill" and invocation.id:
+        again = argv.parse(resent(words, invocation))
+        assert again
+        assert again.words == [invocation.id, *invocation.words[1:-1], "37"]
     signals.is_term(tuple(invocation.words[1:]))
 
 

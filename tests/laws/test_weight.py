@@ -14,7 +14,7 @@ from tests.shells.conftest import spec
 from tests.shells.wrapper import PYTHON, Wrapper, library
 
 LISTS = Path(__file__).parent / "weight"
-ENTRY = f"import sys; sys.path.insert(0, {library()!r}); from oci_systemd.runtime import main; main(sys.argv[1:])"
+ENTRY = f"import sys; sys.path.insert(0, {library()!r}); from oci_systemd.runtime import main; main(*sys.argv[1:3], sys.argv[3:], '')"
 CALLS = {
     "create-wanted": ("/sbin/init", "", "create"),
     "create-wanted-with-settings": ("/sbin/init", "[tmpfs]\n", "create"),
@@ -43,7 +43,7 @@ def test_call_imports_nothing_that_is_not_listed(
     wrapper.configure(settings)
     path = wrapper.settings if settings else Path("/etc/oci-systemd/config.toml")
     bare = imported("-ISB", "-c", "pass", settings=path)
-    weighed = imported("-ISB", "-c", ENTRY, wrapper.runtime, "0", wrapper.path, *words, settings=path) - bare
+    weighed = imported("-ISB", "-c", ENTRY, wrapper.runtime, wrapper.path, *words, settings=path) - bare
     assert weighed - allowed == set()
     ours = {name for name in allowed if name.startswith("oci_systemd")}
     assert ours - weighed == set()

@@ -460,23 +460,23 @@ def test_a_hundred_creates_of_one_bundle_leave_it_whole(wrapper: Wrapper, system
     assert sorted(os.listdir(folder)) == ["config.json", "rootfs"]
 
 
-ENTRY = f"import sys; sys.path.insert(0, {library()!r}); from oci_systemd.runtime import main; main(sys.argv[1:])"
+ENTRY = f"import sys; sys.path.insert(0, {library()!r}); from oci_systemd.runtime import main; main(*sys.argv[1:3], sys.argv[3:], '')"
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace, whose fault injection kills at a system call")
 def test_killed_at_each_system_call_the_config_is_whole(wrapper: Wrapper, systemd: dict[str, Any]) -> None:
-    """SIGKILL at every system call from the one that opens config.json to the exec, by strace's fault injection."""
+    """SIGKILL at every system call from the one that opens config.json to the last, by strace's fault injection."""
     folder = wrapper.bundle(systemd)
     config = folder / "config.json"
     old = config.read_bytes()
-    call = [PYTHON, "-ISB", "-c", ENTRY, wrapper.runtime, "0", wrapper.path, "create", "--bundle", folder, ID]
+    call = [PYTHON, "-ISB", "-c", ENTRY, wrapper.runtime, wrapper.path, "create", "--bundle", folder, ID]
     environ = {"OCI_SYSTEMD_CONFIG": str(wrapper.settings)}
     trace = wrapper.folder / "trace"
     subprocess.run(["strace", "-qq", "-o", trace, *call], env=environ, check=False, timeout=60)
     new, lines = config.read_bytes(), trace.read_text().splitlines()
     names = [line.partition("(")[0] for line in lines]
     opened = next(index for index, line in enumerate(lines) if "config.json" in line and names[index] == "openat")
-    ended = names.index("execve", opened)
+    ended = names.index("exit_group", opened)
     assert (new != old, "rename" in names[opened:ended]) == (True, True)
     outcomes = set()
     for index in range(opened, ended):

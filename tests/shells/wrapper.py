@@ -46,6 +46,7 @@ def library() -> str:
     settings.write_text(settings.read_text().replace("/var/log/oci-systemd.log", f"{folder}/log"))
     subprocess.run([PYTHON, "-m", "compileall", "-q", "--invalidation-mode=unchecked-hash", folder], check=True)
     subprocess.run([PYTHON, ROOT / "packaging" / "launcher" / "freeze.py", folder], check=True)
+    shutil.copy(ROOT / "packaging" / "launcher" / "damaged", folder)
     return folder
 
 
@@ -64,7 +65,8 @@ class Wrapper:
         self.log = folder / "log"
         self.configure("")
         self.path = folder / "oci-systemd-runtime"
-        values = {"PYTHON": python, "LIB": library(), "GREP": GREP, "RUNTIME": runtime or str(self.runtime)}
+        real = runtime or str(self.runtime)
+        values = {"PYTHON": python, "LIB": library(), "SH": "/bin/sh", "GREP": GREP, "RUNTIME": real}
         text = TEMPLATE.read_text()
         for name, value in values.items():
             text = text.replace(f"@{name}@", value)

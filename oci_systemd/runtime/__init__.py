@@ -13,7 +13,7 @@ from _stat import S_ISREG
 
 from oci_systemd.core import argv
 from oci_systemd.core.errors import Problem
-from oci_systemd.host.files import append, read
+from oci_systemd.host.files import append
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from tests.shells.conftest import spec
 from tests.shells.wrapper import PYTHON, Wrapper, library
 
 LISTS = Path(__file__).parent / "weight"
-ENTRY = f"import sys; sys.path.insert(0, {library()!r}); from oci_systemd.runtime import main; main(*sys.argv[1:3], sys.argv[3:], '')"
+ENTRY = f"""import sys; sys.path.insert(0, {library()!r})
+from oci_systemd.runtime import main; main(*sys.argv[1:3], sys.argv[3:], '')"""
 CALLS = {
     "create-wanted": ("/sbin/init", "", "create"),
     "create-wanted-with-settings": ("/sbin/init", "[tmpfs]\n", "create"),

@@ -460,7 +460,8 @@ def test_a_hundred_creates_of_one_bundle_leave_it_whole(wrapper: Wrapper, system
     assert sorted(os.listdir(folder)) == ["config.json", "rootfs"]
 
 
-ENTRY = f"import sys; sys.path.insert(0, {library()!r}); from oci_systemd.runtime import main; main(*sys.argv[1:3], sys.argv[3:], '')"
+ENTRY = f"""import sys; sys.path.insert(0, {library()!r})
+from oci_systemd.runtime import main; main(*sys.argv[1:3], sys.argv[3:], '')"""
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace, whose fault injection kills at a system call")

@@ -26,15 +26,9 @@ BIN   = $(PREFIX)/bin
 # Where others find the programs, by the name that stays.
 CALLED = $(BIN)
 LIB   = $(PREFIX)/lib/oci-systemd
-SHARE = $(PREFIX)/share/oci-systemd
-UNITS = $(PREFIX)/lib/systemd/system
-# Manual pages, and what shells complete by: each is named after the program.
-PAGES = $(foreach each,man/man1 man/man5 man/man8 bash-completion/completions zsh/site-functions fish/vendor_completions.d,$(PREFIX)/share/$(each))
-TO    = $(DESTDIR)
-NEW   = $(TO)$(LIB).new
-OLD   = $(TO)$(LIB).old
-
-WRITE = sed -e '1s|/bin/sh|$(SH)|' -e 's|@PYTHON@|$(PY)|g' -e 's|@LIB@|$(LIB)|g' -e 's|@RUNTIME@|$(RUNTIME)|g' -e 's|@GREP@|$(GREP)|g' -e 's|@BIN@|$(CALLED)|g' -e 's|@SITE@|$(SITE)|g'
+PARTS = all
+FLAT  = no
+NAME  =
 
 DIST = /usr/lib/python3/dist-packages
 # program or file:package, what a machine may lack
@@ -43,17 +37,20 @@ TOOLS_TEST = $(TOOLS_DEMO) nsenter:util-linux jq:jq busybox:busybox-static tini:
              /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring \
              qemu-system-x86_64:qemu-system-x86 ssh:openssh-client mke2fs:e2fsprogs patchelf:patchelf buildah:buildah \
              musl-gcc:musl-tools qemu-aarch64-static:qemu-user-static man:man-db openssl:openssl $(TOOLS_DEB)
+TOOLS_INSTALL =
 TOOLS_BUNDLE = mmdebstrap:mmdebstrap patchelf:patchelf gpg:gpg /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
-TOOLS_IMAGE = $(TOOLS_BUNDLE) buildah:buildah
+TOOLS_IMAGE = $(TOOLS_BUNDLE) buildah:buildah netavark:netavark
 TOOLS_DEB = dpkg-deb:dpkg $(DIST)/click:python3-click $(DIST)/h2:python3-h2 $(DIST)/tomlkit:python3-tomlkit
 TOOLS_BENCH = runc:runc jq:jq cc:build-essential
 
-.PHONY: all demo test lint bench install uninstall bundle image deb clean python \
-        tools-demo tools-test tools-bench tools-bundle tools-image tools-deb
+.PHONY: all demo dev lint test bench install uninstall bundle image deb lock clean python \
+        tools-demo tools-test tools-bench tools-install tools-bundle tools-image tools-deb
 all:
 	@echo 'make demo       systemd in a container, before your eyes (as root; else what is changed in a bundle)'
 	@echo 'make test       lint, types and every test; as root also those that boot containers, and a whole node under QEMU'
 	@echo 'make bench      what a call costs, each beside its floor'
+	@echo 'make dev        what developers need: programs, and Python packages in $(VENV)'
+	@echo 'make lock       renew packaging/locks: every package by version and hash'
 	@echo 'make install    to $(PREFIX), in front of $(or $(RUNTIME),RUNTIME=…); PREFIX=, DESTDIR=, RUNTIME=, PYTHON='
 	@echo 'make uninstall  take it away again'
 	@echo 'make bundle     a tree that needs nothing of its host, in build/; ARCH="amd64 arm64"'
@@ -74,49 +71,25 @@ lint: $(VENV)/dev
 	$(VENV)/bin/mypy packaging/man
 	$(VENV)/bin/mypy packaging/bundle
 
+dev: tools-test $(VENV)/dev
+
 bench: tools-bench $(VENV)/dev
 	$(VENV)/bin/python -m tests.bench --check --svg tests/bench/bench.svg
 
-# The new tree is made beside the old one and takes its place by renaming: an engine may call the wrapper at any moment.
-install: python
-	@[ -n '$(TO)' ] || [ -z '$(RUNTIME)' ] || [ -x '$(RUNTIME)' ] || { echo "RUNTIME='$(RUNTIME)' is not there or not executable" >&2; exit 1; }
-	@test -n '$(RUNTIME)' || { echo "no container runtime on PATH: install runc or crun, or name one: make install RUNTIME=/path/to/runc" >&2; exit 1; }
-	@case '$(PY)$(LIB)$(RUNTIME)$(GREP)$(SITE)' in *[!-+./0-9:=@A-Z_a-z]*) \
-	    echo "PREFIX, PYTHON, RUNTIME and SITE stand in a script: letters, digits and -+./:=@_ only" >&2; exit 1 ;; esac
-	rm -rf '$(NEW)' '$(TO)$(SHARE)'
-	@made=$$(cat '$(TO)$(LIB)/made' 2>/dev/null; for each in '$(BIN)' '$(UNITS)' $(PAGES); do \
-	    while [ ! -d "$(TO)$$each" ] && [ "$$each" != / ]; do echo "$$each"; each=$$(dirname "$$each"); done; done); \
-	install -d '$(TO)$(BIN)' '$(TO)$(UNITS)' '$(NEW)' '$(TO)$(SHARE)/hooks.d'; echo "$$made" >'$(NEW)/made'
-	cp -R oci_systemd '$(NEW)/'
-	find '$(NEW)' -name __pycache__ -prune -exec rm -rf {} +
-ifneq ($(DEPENDENCIES),no)
-	@$(MAKE) --no-print-directory $(VENV)/bin/python
-	$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' >'$(NEW)/requirements.txt'
-	$(VENV)/bin/python -m pip --python '$(PY)' install -qq --no-compile --target '$(NEW)' -r '$(NEW)/requirements.txt'
-	rm -rf '$(NEW)/bin' '$(NEW)/requirements.txt'
-	$(COMPILER) -B packaging/man '$(NEW)' '$(TO)$(PREFIX)/share'
-endif
-	$(COMPILER) -m compileall -q --invalidation-mode unchecked-hash -s '$(NEW)' -p '$(LIB)' '$(NEW)'
-	$(COMPILER) packaging/launcher/freeze.py '$(NEW)'
-	for each in $(wildcard hooks.d/*.json*); do $(WRITE) $$each >'$(TO)$(SHARE)/hooks.d'/$$(basename $$each .in) || exit; done
-	install -m 644 packaging/config.toml '$(TO)$(SHARE)/'
-	$(WRITE) packaging/systemd/oci-systemd-nri.service.in >'$(TO)$(UNITS)/oci-systemd-nri.service'
-	chmod 644 '$(TO)$(UNITS)/oci-systemd-nri.service'
-	chmod -R u=rwX,go=rX '$(NEW)' '$(TO)$(SHARE)'
-	rm -rf '$(OLD)'; [ ! -e '$(TO)$(LIB)' ] || mv '$(TO)$(LIB)' '$(OLD)'; mv '$(NEW)' '$(TO)$(LIB)'; rm -rf '$(OLD)'
-	for each in oci-systemd-runtime oci-systemd; do \
-	    $(WRITE) packaging/launcher/$$each.in >'$(TO)$(BIN)'/.$$each && chmod 755 '$(TO)$(BIN)'/.$$each && \
-	    mv '$(TO)$(BIN)'/.$$each '$(TO)$(BIN)'/$$each || exit; done
-	@echo 'installed $(BIN)/oci-systemd-runtime in front of $(RUNTIME); next: oci-systemd install containerd (or crio, docker, podman)'
+# `make install` as a program: packaging/install says what is put where. FLAT=yes is for a tree that is a version itself, PARTS=texts
+# for a package that makes the version on the node.
+install: python $(if $(filter no,$(DEPENDENCIES)),,tools-install $(VENV)/bin/python)
+	@$(COMPILER) -B packaging/install --destdir='$(DESTDIR)' --prefix='$(PREFIX)' --bin='$(CALLED)' --python='$(PY)' --runtime='$(RUNTIME)' \
+	    --shell='$(SH)' --grep='$(GREP)' --site='$(SITE)' --parts=$(PARTS) $(NAME:%=--name=%) $(if $(filter yes,$(FLAT)),--flat) \
+	    $(if $(filter no,$(DEPENDENCIES)),,--pip=$(VENV)/bin/python)
 
 # What is the user's, /etc/oci-systemd, stays. An engine that still names the wrapper could start no container any more.
 uninstall:
-	@for each in '$(TO)'/etc/oci-systemd/engines/*.json; do \
+	@for each in '$(DESTDIR)'/etc/oci-systemd/engines/*.json; do \
 	    grep -qs '"$(BIN)/oci-systemd-runtime' "$$each" || continue; each=$${each##*/}; \
 	    echo "$${each%.json} still calls the wrapper: oci-systemd uninstall $${each%.json} first" >&2; exit 1; done
-	@made=$$(sort -ru '$(TO)$(LIB)/made' 2>/dev/null); set -x; rm -rf '$(TO)$(LIB)' '$(TO)$(SHARE)'; \
-	rm -f '$(TO)$(BIN)/oci-systemd-runtime' '$(TO)$(BIN)/oci-systemd' '$(TO)$(UNITS)/oci-systemd-nri.service' $(foreach each,$(PAGES),'$(TO)$(each)'/*oci-systemd*); set +x; \
-	for each in $$made; do rmdir "$(TO)$$each" 2>/dev/null || :; done
+	@packaging/install/remove '$(LIB)' '$(DESTDIR)'
+	@echo 'removed $(LIB), and what came with it'
 
 bundle: tools-bundle $(VENV)/bin/python
 	for each in $(ARCH); do $(VENV)/bin/python -B packaging/bundle $$each '$(BUILD)/bundle' || exit; done
@@ -140,19 +113,26 @@ python:
 $(VENV)/bin/python: | python
 	$(PY) -m venv --clear $(VENV)
 
-$(VENV)/dev: pyproject.toml | $(VENV)/bin/python
-	$(VENV)/bin/python -m pip install -qq --upgrade pip # --group came with 25.1
-	$(VENV)/bin/python -m pip install -qq --group dev --editable .
+$(VENV)/dev: packaging/locks/developers.txt | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install -qq --require-hashes -r packaging/locks/developers.txt
+	$(VENV)/bin/python -m pip install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# What is installed, by version and hash: for nodes and images what the project needs, for developers their tools as well.
+LOCK = $(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --upgrade --no-header pyproject.toml
+lock: $(VENV)/dev
+	$(LOCK) --output-file packaging/locks/runtime.txt
+	$(LOCK) --group dev --constraint packaging/locks/runtime.txt --output-file packaging/locks/developers.txt
 
 # Root gets what is missing; anybody else is told, and stopped only by what nothing goes on without.
 tools-demo: WANTED = $(TOOLS_DEMO)
 tools-test: WANTED = $(TOOLS_TEST)
 tools-bench: WANTED = $(TOOLS_BENCH)
+tools-install: WANTED = $(TOOLS_INSTALL)
 tools-bundle: WANTED = $(TOOLS_BUNDLE)
 tools-image: WANTED = $(TOOLS_IMAGE)
 tools-deb: WANTED = $(TOOLS_DEB)
-tools-demo tools-test tools-bench tools-bundle tools-image tools-deb:
+tools-demo tools-test tools-bench tools-install tools-bundle tools-image tools-deb:
 	@missing=; PATH="$$PATH:/usr/sbin:/sbin"; \
 	for each in $(WANTED); do command -v $${each%%:*} >/dev/null || [ -e $${each%%:*} ] || missing="$$missing $${each#*:}"; done; \
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || { missing="$$missing python3 python3-venv"; python=missing; }; \

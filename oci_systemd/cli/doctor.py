@@ -142,17 +142,21 @@ def _launcher(tree: Tree, path: str) -> Launcher:
     )
 
 
+# Prints "whole" where each file that is given is as packaging/launcher/freeze.py made it with this interpreter.
+WHOLE = """import _imp, sys
+magic = sys.modules['_frozen_importlib_external'].MAGIC_NUMBER
+texts = [open(name, 'rb').read() for name in sys.argv[1:]]
+print('whole' if all(text[:12] == magic + _imp.source_hash(0, text[12:]) for text in texts) else '')"""
+
+
 def _is_frozen(text: str) -> bool:
-    """Whether the modules that the launcher loads at once are those of its interpreter."""
+    """Whether the files of modules that the launcher loads are whole, and of its interpreter."""
     _, *paths = paths_of(text)
     if len(paths) < 2:
         return True
     python, lib = paths[0], paths[1]
-    asked = "import sys; sys.stdout.buffer.write(sys.modules['_frozen_importlib_external'].MAGIC_NUMBER.hex().encode())"
-    magic = commands.output([python, "-ISc", asked])
-    with suppress(OSError):
-        return Path(lib, "frozen-create").read_bytes()[:4].hex() == magic
-    return False
+    said = commands.output([python, "-ISc", WHOLE, f"{lib}/frozen-create", f"{lib}/frozen-kill"])
+    return (said or "").strip() == "whole"
 
 
 # The engines

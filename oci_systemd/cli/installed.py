@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from oci_systemd.host.tree import Tree
 
 HOOKS = "share/oci-systemd/hooks.d"
-LIB = ("lib", "oci-systemd", "oci_systemd")  # below the prefix
 USUAL = ("/usr/local/bin", "/usr/bin", "/opt/oci-systemd/bin")
 
 
@@ -25,8 +24,11 @@ def launchers() -> list[str]:
     own = versions.own()
     if own:
         return [own.launcher]
-    package = Path(oci_systemd.__file__).parent
-    beside = [str(package.parents[2] / "bin")] if package.parts[-3:] == LIB else []
+    match Path(oci_systemd.__file__).parent.parts:
+        case *prefix, "lib", "oci-systemd", "versions", _, _:
+            beside = [str(Path(*prefix, "bin"))]
+        case _:
+            beside = []
     return [f"{folder}/{NAME}" for folder in dict.fromkeys((*beside, *USUAL))]
 
 

@@ -38,12 +38,14 @@ def programs(tree: Tree, bundles: Iterable[str]) -> set[str]:
     return {program for docker in (False, True) for _, program in _tasks(tree, bundles, docker=docker)}
 
 
-def commands(tree: Tree) -> Iterator[list[str]]:
-    """The command line of each of the tree's own processes."""
+def commands(tree: Tree) -> dict[str, list[str]]:
+    """The command line of each of the tree's own processes, by its PID."""
+    found = {}
     for process, command in _processes(tree, CMDLINE):
         with suppress(Problem):  # it has ended
             if _is_outside_of_containers(process):
-                yield command
+                found[process.name] = command
+    return found
 
 
 def _is_outside_of_containers(process: Path) -> bool:

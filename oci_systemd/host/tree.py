@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 LIMIT = 16 << 20  # bytes of a configuration file
 # Beside a file while it is changed. Engines read *.toml or *.conf of a folder, and CRI-O all of it, but at a start alone.
-NEW, OLD = "oci-systemd-new", "oci-systemd-old"
+NEW, OLD = LEFT = "oci-systemd-new", "oci-systemd-old"
 PAUSE = 0.1  # seconds between two looks at a lock
 
 

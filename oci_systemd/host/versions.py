@@ -11,7 +11,9 @@ What is on its way in or out has a name that begins with a dot, and whoever come
 from __future__ import annotations
 
 import os
+import posixpath
 import shutil
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_IMODE
@@ -24,11 +26,12 @@ from oci_systemd.host import in_use
 from oci_systemd.host.files import flush, flush_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from oci_systemd.host.tree import Tree
 
 LINKED = ("oci-systemd", "oci-systemd-runtime", "sh")  # sh: what stubs are run by, where the host may have none
+PATIENCE, PAUSE = 1.0, 0.02  # seconds that calls are waited for, and between two looks at them
 MADE = "made"  # the folders above HOME that came with it
 
 
@@ -67,7 +70,7 @@ def prune(version: Version, tree: Tree, bundles: Iterable[str]) -> list[str]:
     """Remove the versions that are not called: by name, by a process or by a container. `bundles`: as in `in_use`."""
     with _alone(tree, f"old versions of {version.home} cannot be removed"):
         versions = tree.outside(f"{version.home}/versions")
-        _sweep(versions)
+        sweep(versions)
         others = {each.name for each in versions.iterdir()} - {version.name, _current(version, tree)}
         gone = sorted(others - _called(version.home, others, tree, bundles)) if others else []
         for name in gone:
@@ -112,7 +115,7 @@ def _copy(version: Version, tree: Tree) -> list[str]:
     if target.is_dir():
         return []
     _make_home(version.home, tree)
-    _sweep(target.parent)
+    sweep(target.parent)
     beside = target.with_name(f".{version.name}.new")
     try:
         _copy_folder(version.source, beside)
@@ -161,10 +164,10 @@ def _copy_status(source: Path, target: Path) -> None:
 def _links(version: Version, tree: Tree) -> list[str]:
     home = tree.outside(version.home)
     links = {"current": f"versions/{version.name}", **{f"bin/{each}": f"../current/bin/{each}" for each in LINKED}}
-    return [f"wrote {version.home}/{name}" for name, target in links.items() if _link(home / name, target)]
+    return [f"wrote {version.home}/{name}" for name, target in links.items() if link(home / name, target)]
 
 
-def _link(place: Path, target: str) -> bool:
+def link(place: Path, target: str) -> bool:
     """Have a link to `target` at `place`, by one rename; whether that changed anything."""
     with suppress(OSError):
         if str(place.readlink()) == target:
@@ -188,18 +191,38 @@ def _current(version: Version, tree: Tree) -> str:
 
 
 def _called(home: str, names: set[str], tree: Tree, bundles: Iterable[str]) -> set[str]:
-    """Those of the versions `names` that a process of the tree runs from, or a container's shim calls."""
-    commands = [*in_use.commands(tree)]
-    if any(is_at_or_below(word, f"{home}/bin") for command in commands for word in command[:2]):
-        return names  # one that just starts has found its version, and does not show it yet
-    words = {*in_use.programs(tree, bundles), *(word for command in commands for word in command)}
+    """Those of the versions `names` that a process of the tree runs from, or a container's shim calls.
+
+    A call that has just started has found its version, and does not show it yet: it is waited for.
+    """
+    deadline = time.monotonic() + PATIENCE
+    commands = in_use.commands(tree)
+    waiting = _starting(commands)
+    while waiting:
+        if time.monotonic() > deadline:
+            return names
+        time.sleep(PAUSE)
+        commands = in_use.commands(tree)
+        waiting &= _starting(commands)
+    words = {*in_use.programs(tree, bundles), *(word for command in commands.values() for word in command)}
     return {name for name in names if any(is_at_or_below(word, f"{home}/versions/{name}") for word in words)}
+
+
+def _starting(commands: Mapping[str, Sequence[str]]) -> set[str]:
+    """The PIDs of the processes that run one of our programs' launchers, by whatever name it was called."""
+    return {pid for pid, command in commands.items() if any(_is_launcher(word) for word in command[:2])}
+
+
+def _is_launcher(word: str) -> bool:
+    """Whether a word names one of our programs, or a stub of the wrapper."""
+    name = posixpath.basename(word)
+    return name == "oci-systemd" or name.partition(".")[0] == "oci-systemd-runtime"
 
 
 def _words(tree: Tree, bundles: Iterable[str]) -> Iterator[str]:
     """What shims call, and every word on the command lines of the tree's processes."""
     yield from in_use.programs(tree, bundles)
-    for command in in_use.commands(tree):
+    for command in in_use.commands(tree).values():
         yield from command
 
 
@@ -227,7 +250,7 @@ def _discard(version: Path) -> None:
     _clear(beside)
 
 
-def _sweep(versions: Path) -> None:
+def sweep(versions: Path) -> None:
     """Remove what was on its way when one of us was killed."""
     for each in versions.iterdir():
         if each.name.startswith("."):

@@ -35,7 +35,9 @@ OURS = (
     "oci_systemd",
     "hooks.d",
     "packaging/bundle",
+    "packaging/install",
     "packaging/launcher",
+    "packaging/locks/runtime.txt",
     "packaging/systemd",
     "packaging/config.toml",
     "Makefile",
@@ -46,7 +48,7 @@ def main(arch: str, out: Path) -> None:
     native = debian.extracted(debian.native(), out)
     base = debian.extracted(arch, out)
     compiler = interpreter.command(native)
-    wheels = interpreter.wheels(base, SOURCE / "pyproject.toml", out / f".wheels-{arch}")
+    wheels = interpreter.wheels(base, SOURCE / "packaging/locks/runtime.txt", out / f".wheels-{arch}")
     name = f"{version()}-{identity(contents.packages(base.debs), contents.distributions(wheels))}"
     root = out / arch
     shutil.rmtree(root, ignore_errors=True)
@@ -98,6 +100,7 @@ def install(root: Path, inside: Path, program: Path, compiler: list[str]) -> Non
         "GREP": inside / "bin/grep",
         "RUNTIME": RUNTIME,
         "DEPENDENCIES": "no",
+        "FLAT": "yes",
     }
     words = [
         "make",
@@ -108,7 +111,6 @@ def install(root: Path, inside: Path, program: Path, compiler: list[str]) -> Non
         *(f"{key}={value}" for key, value in values.items()),
     ]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
-    (root / inside.relative_to("/") / "lib/oci-systemd/made").unlink()
 
 
 def link(home: Path, name: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,13 +85,12 @@ def compile_all(compiler: list[str], folder: Path, inside: Path) -> None:
     subprocess.run([*compiler, *words], check=True)
 
 
-def wheels(base: Base, project: Path, place: Path) -> Path:
-    """The packages that the project needs, for the architecture of `base`, unpacked at `place`."""
-    wanted = tomllib.loads(project.read_text())["project"]["dependencies"]
+def wheels(base: Base, lock: Path, place: Path) -> Path:
+    """The packages that `lock` names with their hashes, for the architecture of `base`, unpacked at `place`."""
     platforms = [f"--platform=manylinux_2_{minor}_{WHEELS[base.arch]}" for minor in GLIBC]
     shutil.rmtree(place, ignore_errors=True)
     pip = [sys.executable, "-m", "pip", "install", "-qq", "--no-compile", "--target", str(place)]
     pip += ["--only-binary=:all:", "--implementation=cp", f"--python-version={VERSION}", *platforms]
-    subprocess.run([*pip, *wanted], check=True)
+    subprocess.run([*pip, "--require-hashes", "-r", str(lock)], check=True)
     shutil.rmtree(place / "bin", ignore_errors=True)
     return place

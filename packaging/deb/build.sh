@@ -1,6 +1,6 @@
 #!/bin/sh
-# build.sh BUILD: make the Debian package of what `make install` installs, in the directory BUILD. REVISION= is Debian's part of
-# its version. Of all that depends on the node's interpreter nothing is in it: `compile` makes that there.
+# build.sh BUILD: make the Debian package in the directory BUILD. REVISION= is Debian's part of its version.
+# Nothing in it depends on the node's interpreter: it holds this source, of which `compile` makes a version on the node.
 set -eu
 umask 022
 build=$1
@@ -18,14 +18,17 @@ doc=$share/doc/oci-systemd
 
 # The names that Debian's own files have on every node, whatever this machine is.
 ${MAKE:-make} -C "$source" --no-print-directory -s install "DESTDIR=$root" PREFIX=/usr PYTHON=/usr/bin/python3 PY=/usr/bin/python3 \
-    COMPILER=: RUNTIME=/usr/bin/runc GREP=/usr/bin/grep DEPENDENCIES=no \
-    SITE=/usr/lib/python3/dist-packages:/usr/lib/oci-systemd/fallback >/dev/null
-rm "$lib/made"
-install -m 755 "$here/compile" "$source/packaging/launcher/freeze.py" "$lib"
-chmod 644 "$lib/freeze.py"
+    COMPILER=/usr/bin/python3 RUNTIME=/usr/bin/runc DEPENDENCIES=no PARTS=texts >/dev/null
+rm -r "$lib"
+mkdir -p "$lib/source/packaging" "$root/usr/bin"
+cp -R "$source/oci_systemd" "$lib/source/"
+cp -R "$source/packaging/install" "$source/packaging/launcher" "$lib/source/packaging/"
+find "$lib" -name __pycache__ -prune -exec rm -rf {} +
+for each in oci-systemd oci-systemd-runtime; do ln -s "../lib/oci-systemd/current/bin/$each" "$root/usr/bin/$each"; done
+install -m 755 "$here/compile" "$lib"
 install -D -m 644 "$here/fallback/orjson.py" "$lib/fallback/orjson.py"
 install -D -m 755 "$here/rtupdate" "$share/python3/runtime.d/oci-systemd.rtupdate"
-PYTHONPATH=$lib/fallback /usr/bin/python3 -B "$source/packaging/man" "$lib" "$share"
+PYTHONPATH=$lib/source:$lib/fallback /usr/bin/python3 -B "$source/packaging/man" "$share"
 mv "$share/zsh/site-functions" "$share/zsh/vendor-completions"
 find "$share/man" -type f -exec gzip -9n {} +
 install -D -m 644 "$source/packaging/config.toml" "$root/etc/oci-systemd/config.toml"

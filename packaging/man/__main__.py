@@ -1,6 +1,6 @@
-"""Write the manual pages and what shells complete by: `python packaging/man LIB SHARE`, by a Python with click.
+"""Write the manual pages and what shells complete by: `python packaging/man SHARE`, by a Python that finds the package and click.
 
-LIB has the package, and is looked into first; SHARE is `share` below a prefix. What the pages say is what the command line says
+SHARE is `share` below a prefix. What the pages say is what the command line says
 of itself, and the table of settings; only what the wrapper does is written down here, in oci-systemd-runtime.8.
 
 Law: the same source gives the same pages, whichever click it is.
@@ -49,8 +49,7 @@ MISTAKES = """A container that is not served never fails because of a mistake in
     corrected. `oci-systemd config check` tells every mistake, and `oci-systemd config` what is in effect."""
 
 
-def main(lib: Path, share: Path) -> None:
-    sys.path.insert(0, str(lib))
+def main(share: Path) -> None:
     from oci_systemd.cli import cli
 
     for name, text in pages(cli).items():
@@ -234,4 +233,4 @@ def what_pods_say() -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]))

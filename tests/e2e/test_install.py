@@ -112,7 +112,7 @@ def test_without_its_dependencies_the_command_line_says_so(tmp_path: Path) -> No
     where = (f"PREFIX={tmp_path}/p", "DEPENDENCIES=no")
     assert make("install", *where, "RUNTIME=/bin/true").returncode == 0
     done = subprocess.run([tmp_path / "p/bin/oci-systemd", "--version"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr.count("\n"), "needs click" in done.stderr) == (1, 1, True)
+    assert (done.returncode, done.stderr.count("\n"), "without DEPENDENCIES=no" in done.stderr) == (1, 1, True)
 
 
 def test_without_a_runtime_it_says_so_and_installs_nothing(tmp_path: Path) -> None:

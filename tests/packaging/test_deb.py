@@ -43,6 +43,7 @@ IMAGE = IMAGES["debian-13"]
 SETTINGS = "/etc/oci-systemd/config.toml"
 RECORDS = "/etc/oci-systemd/engines"
 LIB = "/usr/lib/oci-systemd"
+CURRENT = f"{LIB}/current"
 UNIT = "oci-systemd-nri.service"
 # What dpkg, apt and man-db keep for themselves, and what is no file of the node's.
 OTHERS = re.compile(
@@ -179,7 +180,8 @@ def test_nothing_in_it_depends_on_an_interpreter_or_on_where_it_was_built(packag
     for each in (each for each in tmp_path.rglob("*") if each.is_file()):
         text = each.read_bytes()
         assert str(SOURCE).encode() not in text, each
-        assert not re.search(rb"/usr/local|@[A-Z]+@", text) or each.suffix == ".py", each
+        is_source = f"{LIB}/source" in str(each)
+        assert is_source or each.suffix == ".py" or not re.search(rb"/usr/local|@[A-Z]+@", text), each
 
 
 # Installed
@@ -204,9 +206,9 @@ def test_systemd_boots_and_stops_by_it(installed: Node) -> None:
 
 def test_what_the_wrapper_reads_was_made_by_the_node_s_python(installed: Node) -> None:
     for call in ("create", "kill"):
-        assert installed.path(f"{LIB}/frozen-{call}").read_bytes()[:4] == magic(installed)
-    compiled = list(installed.path(f"{LIB}/oci_systemd").rglob("*.pyc"))
-    assert len(compiled) == len(list(installed.path(f"{LIB}/oci_systemd").rglob("*.py")))
+        assert installed.path(f"{CURRENT}/frozen-{call}").read_bytes()[:4] == magic(installed)
+    compiled = list(installed.path(f"{CURRENT}/oci_systemd").rglob("*.pyc"))
+    assert len(compiled) == len(list(installed.path(f"{CURRENT}/oci_systemd").rglob("*.py")))
     # PEP 552: the second word is 1 for a hash that is not checked against the source.
     assert {each.read_bytes()[:8] for each in compiled} == {magic(installed) + b"\1\0\0\0"}
 
@@ -270,12 +272,13 @@ def test_upgrade_brings_the_new_one_and_keeps_what_the_owner_wrote(node: Node, p
     configure_containerd(node)
     shutil.copy(packages.later, node.path("/root/later.deb"))
     node.run("dpkg", "--unpack", "/root/later.deb")
-    # Not configured yet: what the wrapper loads is still whole, and no byte code of the old sources stands for the new.
-    assert node.path(f"{LIB}/frozen-create").exists()
-    assert not list(node.path(f"{LIB}/oci_systemd").rglob("*.pyc"))
+    # Not configured yet: the old version is called, and is whole.
+    assert node.run("oci-systemd", "--version").stdout == f"oci-systemd {__version__}\n"
+    assert f'"{__version__}"'.encode() in node.path(f"{CURRENT}/oci_systemd/__init__.py").read_bytes()
     node.run("dpkg", "--configure", "oci-systemd")
     assert node.run("oci-systemd", "--version").stdout == "oci-systemd 99.0\n"
-    assert b"99.0" in node.path(f"{LIB}/frozen-create").read_bytes()
+    assert b"99.0" in node.path(f"{CURRENT}/frozen-create").read_bytes()
+    assert [each.name for each in node.path(f"{LIB}/versions").iterdir()] == ["99.0"]
     assert node.path(SETTINGS).read_text() == written
 
 
@@ -326,8 +329,8 @@ def test_purge_keeps_what_somebody_else_wrote(node: Node, packages: Packages) ->
 def test_another_python_has_everything_made_anew(node: Node, packages: Packages) -> None:
     install(node, packages.now)
     for call in ("create", "kill"):
-        node.path(f"{LIB}/frozen-{call}").write_bytes(b"of another Python")
+        node.path(f"{CURRENT}/frozen-{call}").write_bytes(b"of another Python")
     # What dpkg calls once python3 is unpacked: it tells every package that the version is another.
     node.run("/var/lib/dpkg/info/python3.postinst", "configure", "3.10.6-1")
     for call in ("create", "kill"):
-        assert node.path(f"{LIB}/frozen-{call}").read_bytes()[:4] == magic(node)
+        assert node.path(f"{CURRENT}/frozen-{call}").read_bytes()[:4] == magic(node)

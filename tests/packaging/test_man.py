@@ -33,8 +33,8 @@ needs_man = pytest.mark.skipif(not shutil.which("man"), reason="man is not insta
 
 
 def generate(share: Path, **environ: str) -> Path:
-    words = [sys.executable, "-B", str(GENERATOR), str(SOURCE), str(share)]
-    subprocess.run(words, check=True, env=os.environ | environ)
+    words = [sys.executable, "-B", str(GENERATOR), str(share)]
+    subprocess.run(words, check=True, env=os.environ | {"PYTHONPATH": str(SOURCE)} | environ)
     return share
 
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -18,6 +17,7 @@ from tests.e2e.lab.rootfs import CACHE, LabError, RootFS
 SOURCE = Path(__file__).parents[3]
 SCRIPT = Path(__file__).with_name("node.sh")
 WITHOUT_LIMITS = Path(__file__).with_name("without-limits.sh")
+SITE = "/opt/site"  # where a node has what the command line needs
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Enters the cgroup named first, from outside of the namespaces, and becomes the rest.
 ENTER = 'echo $$ >"$0" && exec "$@"'
@@ -107,9 +107,9 @@ class Node(Closing):
         """Install this source tree as a user would, and a settings file where the hierarchy is mounted without nsdelegate."""
         runtime = self.run("sh", "-c", "command -v runc").stdout.strip()
         install = ["make", "-C", "/source", "install", "PREFIX=/usr", f"RUNTIME={runtime}"]
-        self.run(*install, "PYTHON=/usr/bin/python3", "DEPENDENCIES=no")
+        self.run(*install, "PYTHON=/usr/bin/python3", "DEPENDENCIES=no", f"SITE={SITE}")
         version = self.run("python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").stdout.strip()
-        install_dependencies(self.path("/usr/lib/oci-systemd"), version)
+        install_dependencies(self.path(SITE), version)
         if not self.nsdelegate():
             settings = self.path("/etc/oci-systemd/config.toml")
             settings.parent.mkdir(parents=True, exist_ok=True)
@@ -129,10 +129,10 @@ class Node(Closing):
 
 def install_dependencies(place: Path, version: str) -> None:
     """What the command line needs, for a Python of VERSION, by this machine's pip: a node has none, and no network to count on."""
-    wanted = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["dependencies"]
-    pip = [sys.executable, "-m", "pip", "install", "--target", str(place), "--no-compile"]
+    lock = SOURCE / "packaging/locks/runtime.txt"
+    pip = [sys.executable, "-m", "pip", "install", "--target", str(place), "--no-compile", "--python-version", version]
     done = subprocess.run(
-        [*pip, "--python-version", version, "--only-binary=:all:", *wanted], capture_output=True, text=True
+        [*pip, "--only-binary=:all:", "--require-hashes", "-r", str(lock)], capture_output=True, text=True
     )
     if done.returncode:
-        raise LabError(f"pip could not get {wanted} for Python {version}:\n{done.stderr.strip()}")
+        raise LabError(f"pip could not get what {lock} names for Python {version}:\n{done.stderr.strip()}")

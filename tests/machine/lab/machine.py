@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.e2e.lab.closing import Closing
-from tests.e2e.lab.node import SOURCE, install_dependencies
+from tests.e2e.lab.node import SITE, SOURCE, install_dependencies
 from tests.e2e.lab.rootfs import LabError
 from tests.machine.lab.disks import MACHINE, disks
 from tests.ports import free_port
@@ -132,9 +132,9 @@ class Machine(Closing):
         """Install this source tree as a user would, in front of RUNTIME."""
         self.send(SOURCE, "/source", without=EXCLUDED)
         words = ["make", "-C", "/source", "install", "PREFIX=/usr", f"RUNTIME={runtime}"]
-        self.run(*words, "PYTHON=/usr/bin/python3", "DEPENDENCIES=no")
+        self.run(*words, "PYTHON=/usr/bin/python3", "DEPENDENCIES=no", f"SITE={SITE}")
         version = self.output("python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
         with tempfile.TemporaryDirectory() as wheels:
             install_dependencies(Path(wheels), version)
             Path(wheels).chmod(0o755)  # as the directory there is: not only root calls what is in it
-            self.send(Path(wheels), "/usr/lib/oci-systemd")
+            self.send(Path(wheels), SITE)

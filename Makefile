@@ -70,6 +70,7 @@ lint: $(VENV)/dev
 	$(VENV)/bin/mypy packaging/demo tests/cri tests/e2e tests/machine tests/bench tests/laws tests/fuzz tests/nri tests/packaging
 	$(VENV)/bin/mypy packaging/man
 	$(VENV)/bin/mypy packaging/bundle
+	$(VENV)/bin/mypy packaging/install
 
 dev: tools-test $(VENV)/dev
 

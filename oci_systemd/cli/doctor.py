@@ -142,7 +142,7 @@ def _launcher(tree: Tree, path: str) -> Launcher:
     )
 
 
-# Prints "whole" where each file that is given is as packaging/launcher/freeze.py made it with this interpreter.
+# Prints "whole" where each file that is given is as packaging/install/freeze.py made it with this interpreter.
 WHOLE = """import _imp, sys
 magic = sys.modules['_frozen_importlib_external'].MAGIC_NUMBER
 texts = [open(name, 'rb').read() for name in sys.argv[1:]]

@@ -28,15 +28,15 @@ from py_compile import PycInvalidationMode
 from typing import NamedTuple
 
 SOURCE = Path(__file__).parents[2]
-sys.path[:0] = [str(SOURCE), str(SOURCE / "packaging/launcher")]
-
-import freeze  # noqa: E402
+sys.path.insert(0, str(SOURCE))
 
 from oci_systemd import __version__  # noqa: E402
 from oci_systemd.core.errors import Problem  # noqa: E402
 from oci_systemd.host import versions  # noqa: E402
 from oci_systemd.host.files import flush, flush_folder  # noqa: E402
 from oci_systemd.host.tree import LEFT, Tree  # noqa: E402
+
+import freeze  # noqa: E402
 
 PROGRAMS = ("oci-systemd-runtime", "oci-systemd")
 UNIT = "oci-systemd-nri.service"
@@ -113,7 +113,8 @@ def advice(given: Given) -> str:
     done = f"installed {given.bin}/oci-systemd-runtime in front of {given.runtime}"
     if given.pip or given.site:
         return f"{done}; next: oci-systemd install containerd (or crio, docker, podman)"
-    return f"{done}, without the packages that the command oci-systemd needs; for that, install again without DEPENDENCIES=no, or with SITE=DIRECTORY that has them"
+    remedy = "install again without DEPENDENCIES=no, or with SITE=DIRECTORY that has them"
+    return f"{done}, without the packages that the command oci-systemd needs; for that, {remedy}"
 
 
 def arguments(words: Sequence[str]) -> Given:
@@ -250,11 +251,11 @@ def put_flat(given: Given) -> None:
 
 @contextmanager
 def alone(given: Given) -> Iterator[list[str]]:
-    """Keep another of us away, by a file that only its owner may open. What was made for it: the folders of PREFIX/lib/oci-systemd."""
+    """Keep another of us away, by a file that only its owner may open. What had to be made for it: folders."""
     lib = given.outside(given.lib)
     made = missing(given, [f"{given.lib}/versions/V"])
     lib.mkdir(parents=True, exist_ok=True)
-    with open(os.open(lib / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600), "w") as lock:
+    with os.fdopen(os.open(lib / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -113,7 +113,7 @@ class Stage:
         lib = self.place / "lib"
         shutil.copytree(ROOT / "oci_systemd", lib / "oci_systemd", ignore=shutil.ignore_patterns("__pycache__"))
         compileall.compile_dir(lib, quiet=1, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
-        subprocess.run([INTERPRETER, ROOT / "packaging" / "launcher" / "freeze.py", lib], check=True)
+        subprocess.run([INTERPRETER, ROOT / "packaging" / "install" / "freeze.py", lib], check=True)
         return lib
 
     def _launcher(self) -> Path:

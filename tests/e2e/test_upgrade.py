@@ -1,4 +1,4 @@
-"""`make install` over an older installation: whatever ends it, and whoever calls the wrapper meanwhile, one whole version answers."""
+"""`make install` over an older installation: whatever ends it, one whole version answers at every moment."""
 
 from __future__ import annotations
 

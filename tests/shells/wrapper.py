@@ -45,7 +45,7 @@ def library() -> str:
     settings = Path(folder) / "oci_systemd" / "core" / "settings.py"  # nor does its log
     settings.write_text(settings.read_text().replace("/var/log/oci-systemd.log", f"{folder}/log"))
     subprocess.run([PYTHON, "-m", "compileall", "-q", "--invalidation-mode=unchecked-hash", folder], check=True)
-    subprocess.run([PYTHON, ROOT / "packaging" / "launcher" / "freeze.py", folder], check=True)
+    subprocess.run([PYTHON, ROOT / "packaging" / "install" / "freeze.py", folder], check=True)
     shutil.copy(ROOT / "packaging" / "launcher" / "damaged", folder)
     return folder
 

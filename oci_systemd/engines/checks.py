@@ -194,7 +194,12 @@ def _launcher(each: Launcher) -> Iterator[Finding]:
     if each.missing:
         yield Finding("wrapper", FAIL, f"{each.path} names {', '.join(each.missing)}, not there", "make install again")
     elif not each.frozen:
-        yield Finding("wrapper", WARN, f"{each.path} is of another Python, and slower for it", "make install again")
+        yield Finding(
+            "wrapper",
+            WARN,
+            f"{each.path}: its frozen modules are damaged or of another Python; calls are slower",
+            "make install again",
+        )
     else:
         yield Finding("wrapper", PASS, f"{each.path}, in front of {each.runtime}")
     yield _runtime(each)

@@ -93,6 +93,7 @@ class Text(NamedTuple):
 
 def main(words: Sequence[str]) -> None:
     given = arguments(words)
+    os.umask(0o022)  # not only root calls what is installed
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was begun is taken away
     try:
         check(given)

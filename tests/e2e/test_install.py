@@ -75,6 +75,14 @@ def test_the_unit_names_the_command_and_is_not_enabled(staged: Path) -> None:
     )
 
 
+def test_everybody_may_read_it_whatever_the_umask(tmp_path: Path) -> None:
+    words = ["install", "PREFIX=/usr", f"DESTDIR={tmp_path}/root", f"RUNTIME={RUNTIME}", "DEPENDENCIES=no"]
+    call = ["sh", "-c", 'umask 077; exec make -C "$0" "$@"', str(SOURCE), f"PYTHON={sys.executable}", *words]
+    assert subprocess.run(call, check=False, capture_output=True).returncode == 0
+    closed = [each for each in (tmp_path / "root").rglob("*") if not each.stat().st_mode & 0o004]
+    assert [each.name for each in closed] == ["lock"]
+
+
 def test_uninstall_leaves_nothing_and_touches_nothing_else(tmp_path: Path) -> None:
     other = tmp_path / "usr/bin/other"
     other.parent.mkdir(parents=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 FILES = ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf", "/etc/xdg/pip")
 PIP = re.compile(r"PIP_(?!CACHE_DIR$)\w+")
 OTHERS = re.compile(r"(?i:https?|no|all)_proxy|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE")
+COMMENT = re.compile(r"(?m)^\s*[#;].*")
 APT = re.compile(r"Acquire::(?:https?|Check-\w+|Retries)\b.*")
 
 
@@ -25,10 +26,10 @@ def environ() -> dict[str, str]:
 def named() -> Iterator[Path]:
     """What pip's configuration names on this machine: directories with packages, files with constraints."""
     texts = [text for name, text in os.environ.items() if PIP.fullmatch(name)]
-    texts += [file.read_text() for place in FILES[-2:] for file in files(Path(place))]
+    texts += [COMMENT.sub("", file.read_text()) for place in FILES[-2:] for file in files(Path(place))]
     for word in {word for text in texts for word in text.split()}:
         path = Path(word.removeprefix("file://"))
-        if path.is_absolute() and path.exists():
+        if path.is_absolute() and path.exists() and not any(map(path.is_relative_to, FILES)):
             yield path
 
 

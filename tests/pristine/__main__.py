@@ -17,7 +17,7 @@ from tests.e2e.lab.node import SOURCE
 from tests.e2e.lab.rootfs import LabError, prepare
 from tests.pristine.cases import CASES, Case
 from tests.pristine.files import left, listing
-from tests.pristine.roots import LIMIT, ROOTS, Root, clone
+from tests.pristine.roots import ROOTS, Root, clone
 
 LOGS = SOURCE / "build/pristine"
 SHOWN = 40

@@ -48,7 +48,7 @@ CASES = (
             "$ grep 'missing.*; as root: apt-get install ' ~/said",
             "# $(sed -n 's/.*; as root: //p' ~user/said)",
             "$ make demo | tee ~/said",
-            "$ grep '^+.*SIGRTMIN+3\\|^.*container_uuid' ~/said",
+            "$ grep 'without privileged mode\\|+ .*container_uuid=' ~/said",
         ),
     ),
     Case(
@@ -104,7 +104,7 @@ CASES = (
     Case(
         "dev",
         (
-            "# make tools-test .venv/dev",
+            "# make dev",
             "# .venv/bin/python -m pytest -q tests/core",
         ),
     ),

@@ -11,7 +11,7 @@ from pathlib import Path
 OUTSIDE = "dev home proc root run sys tmp var".split()
 # What Debian's own packages write or change that no package owns: byte code, the linker's cache, a directory for pip.
 SCRIPTS = re.compile(r".*/__pycache__(?:/.*)?|/etc/ld\.so\.cache|/usr/local/lib/python3[^/]*(?:/dist-packages)?")
-MERGED = re.compile(r"/(?=(?:s?bin|lib(?:32|64|x32)?)(?:/|$))")
+MERGED = re.compile(r"\A/(?=(?:s?bin|lib(?:32|64|x32)?)(?:/|$))")
 
 Listing = dict[str, tuple[int | str, ...]]
 

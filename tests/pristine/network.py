@@ -39,7 +39,9 @@ def files(place: Path) -> list[Path]:
 
 def folders(root: Path) -> list[str]:
     """The mounts, as node.sh takes them, of the directories that pip's configuration names and that ROOT has not."""
-    return [f"{path}:{path}:ro" for path in sorted(named()) if path.is_dir() and not (root / path.relative_to("/")).exists()]
+    return [
+        f"{path}:{path}:ro" for path in sorted(named()) if path.is_dir() and not (root / path.relative_to("/")).exists()
+    ]
 
 
 def configure(root: Path) -> None:
@@ -51,6 +53,10 @@ def configure(root: Path) -> None:
             there.parent.mkdir(parents=True, exist_ok=True)
             there.unlink(missing_ok=True)
             shutil.copyfile(file, there)
-    said = subprocess.run(["apt-config", "dump"], capture_output=True, text=True).stdout if shutil.which("apt-config") else ""
+    said = (
+        subprocess.run(["apt-config", "dump"], capture_output=True, text=True).stdout
+        if shutil.which("apt-config")
+        else ""
+    )
     lines = [line for line in said.splitlines() if APT.fullmatch(line)]
     (root / "etc/apt/apt.conf.d/99network").write_text("\n".join(['Acquire::Retries "3";', *lines]) + "\n")

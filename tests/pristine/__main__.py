@@ -17,7 +17,7 @@ from tests.e2e.lab.node import SOURCE
 from tests.e2e.lab.rootfs import LabError, prepare
 from tests.pristine.cases import CASES, Case
 from tests.pristine.files import left, listing
-from tests.pristine.roots import ROOTS, Root, clone
+from tests.pristine.roots import LIMIT, ROOTS, Root, clone
 
 LOGS = SOURCE / "build/pristine"
 SHOWN = 40
@@ -63,7 +63,10 @@ def faults(case: Case, root: Root, place: Path) -> Iterator[str]:
         for line in case.lines:
             log.write(f"\n{line}\n".encode())
             begin = place.stat().st_size
-            code = root.type(line, log)
+            try:
+                code = root.type(line, log)
+            except subprocess.TimeoutExpired:
+                yield f"'{line}' did not end within {LIMIT:.0f} s"
             if code:
                 yield f"'{line}' ended with {code}"
             if TRACEBACK in place.read_bytes()[begin:]:
@@ -101,8 +104,9 @@ def table(results: Sequence[Result]) -> str:
 
 
 def tail(log: Path) -> str:
-    with log.open(errors="replace") as lines:
-        return "".join(deque(lines, SHOWN)).rstrip()
+    """The last lines, each as a terminal shows it once it is whole."""
+    with log.open(errors="replace", newline="\n") as lines:
+        return "\n".join(line.rstrip().rpartition("\r")[2] for line in deque(lines, SHOWN)).rstrip()
 
 
 def main() -> int:

@@ -9,8 +9,13 @@ from pathlib import Path
 
 # Whose content is the machine's business, and the clone's.
 OUTSIDE = "dev home proc root run sys tmp var".split()
-# What Debian's own packages write or change that no package owns: byte code, the linker's cache, a directory for pip.
-SCRIPTS = re.compile(r".*/__pycache__(?:/.*)?|/etc/ld\.so\.cache|/usr/local/lib/python3[^/]*(?:/dist-packages)?")
+# What scripts of Debian's packages make or change, so that it is on no package's list.
+SCRIPTS = re.compile(
+    r"/etc/(?:inputrc|networks|ld\.so\.cache|pam\.d/common-[-a-z]+)"  # readline-common, netbase, libc-bin, libpam-runtime
+    r"|/etc/python3(?:/debian_config)?|/usr/local/lib/python3[.\d]*(?:/dist-packages)?"  # python3-minimal
+    r"|/usr/lib/python3(?:\.\d+)?/(?:[^/]+/)*__pycache__(?:/.*)?|/usr/share/python3/__pycache__(?:/.*)?"  # py3compile
+    r"|/etc/sgml(?:/catalog)?|/usr/local/share/sgml(?:/\w+)?"  # sgml-base
+)
 MERGED = re.compile(r"\A/(?=(?:s?bin|lib(?:32|64|x32)?)(?:/|$))")
 
 Listing = dict[str, tuple[int | str, ...]]

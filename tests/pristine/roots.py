@@ -41,6 +41,14 @@ class Root(Node):
         caches = [f"{FETCHED}/{each}:/root/.cache/pip/{each}:rw" for each in FORMATS]
         self.mounts = [":/dev/shm:mode=1777", *caches, *network.folders(rootfs.path)]
         super().__init__(rootfs)
+        try:
+            self._furnish(source, owner)
+        except BaseException:
+            self.close()
+            raise
+
+    def _furnish(self, source: Path, owner: str) -> None:
+        """What a fresh machine has beside packages: the network, an ordinary user, and the clone in the home of OWNER."""
         network.configure(self.path("/"))
         self.directory = f"{HOMES[owner]}/{CLONE}"
         self.run("useradd", "--create-home", "--shell", "/bin/bash", "user")

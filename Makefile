@@ -38,16 +38,20 @@ TOOLS_TEST = $(TOOLS_DEMO) nsenter:util-linux jq:jq busybox:busybox-static tini:
              qemu-system-x86_64:qemu-system-x86 ssh:openssh-client mke2fs:e2fsprogs patchelf:patchelf buildah:buildah \
              musl-gcc:musl-tools qemu-aarch64-static:qemu-user-static man:man-db openssl:openssl $(TOOLS_DEB)
 TOOLS_INSTALL =
+TOOLS_LINT =
+TOOLS_PRISTINE = unshare:util-linux git:git mmdebstrap:mmdebstrap gpg:gpg \
+                 /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 TOOLS_BUNDLE = mmdebstrap:mmdebstrap patchelf:patchelf gpg:gpg /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 TOOLS_IMAGE = $(TOOLS_BUNDLE) buildah:buildah netavark:netavark
 TOOLS_DEB = dpkg-deb:dpkg $(DIST)/click:python3-click $(DIST)/h2:python3-h2 $(DIST)/tomlkit:python3-tomlkit
 TOOLS_BENCH = runc:runc jq:jq cc:build-essential
 
-.PHONY: all demo dev lint test bench install uninstall bundle image deb lock clean python \
-        tools-demo tools-test tools-bench tools-install tools-bundle tools-image tools-deb
+.PHONY: all demo dev lint test pristine bench install uninstall bundle image deb lock clean python \
+        tools-demo tools-lint tools-test tools-pristine tools-bench tools-install tools-bundle tools-image tools-deb
 all:
 	@echo 'make demo       systemd in a container, before your eyes (as root; else what is changed in a bundle)'
 	@echo 'make test       lint, types and every test; as root also those that boot containers, and a whole node under QEMU'
+	@echo 'make pristine   every target that the documents name, on fresh Debians (as root)'
 	@echo 'make bench      what a call costs, each beside its floor'
 	@echo 'make dev        what developers need: programs, and Python packages in $(VENV)'
 	@echo 'make lock       renew packaging/locks: every package by version and hash'
@@ -63,23 +67,26 @@ demo: tools-demo python
 test: tools-test lint
 	$(VENV)/bin/python -m pytest
 
-lint: $(VENV)/dev
+lint: tools-lint $(VENV)/dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/mypy packaging/demo tests/cri tests/e2e tests/machine tests/bench tests/laws tests/fuzz tests/nri tests/packaging
+	$(VENV)/bin/mypy packaging/demo tests/cri tests/e2e tests/machine tests/bench tests/laws tests/fuzz tests/nri tests/packaging tests/pristine
 	$(VENV)/bin/mypy packaging/man
 	$(VENV)/bin/mypy packaging/bundle
 	$(VENV)/bin/mypy packaging/install
 
 dev: tools-test $(VENV)/dev
 
+pristine: tools-pristine python
+	@$(PY) -B -m tests.pristine
+
 bench: tools-bench $(VENV)/dev
 	$(VENV)/bin/python -m tests.bench --check --svg tests/bench/bench.svg
 
 # `make install` as a program: packaging/install says what is put where. FLAT=yes is for a tree that is a version itself, PARTS=texts
 # for a package that makes the version on the node.
-install: python $(if $(filter no,$(DEPENDENCIES)),,tools-install $(VENV)/bin/python)
+install: $(if $(filter no,$(DEPENDENCIES)),,tools-install) python $(if $(filter no,$(DEPENDENCIES)),,$(VENV)/bin/python)
 	@$(COMPILER) -B packaging/install --destdir='$(DESTDIR)' --prefix='$(PREFIX)' --bin='$(CALLED)' --python='$(PY)' --runtime='$(RUNTIME)' \
 	    --shell='$(SH)' --grep='$(GREP)' --site='$(SITE)' --parts=$(PARTS) $(NAME:%=--name=%) $(if $(filter yes,$(FLAT)),--flat) \
 	    $(if $(filter no,$(DEPENDENCIES)),,--pip=$(VENV)/bin/python)
@@ -127,13 +134,15 @@ lock: $(VENV)/dev
 
 # Root gets what is missing; anybody else is told, and stopped only by what nothing goes on without.
 tools-demo: WANTED = $(TOOLS_DEMO)
+tools-lint: WANTED = $(TOOLS_LINT)
+tools-pristine: WANTED = $(TOOLS_PRISTINE)
 tools-test: WANTED = $(TOOLS_TEST)
 tools-bench: WANTED = $(TOOLS_BENCH)
 tools-install: WANTED = $(TOOLS_INSTALL)
 tools-bundle: WANTED = $(TOOLS_BUNDLE)
 tools-image: WANTED = $(TOOLS_IMAGE)
 tools-deb: WANTED = $(TOOLS_DEB)
-tools-demo tools-test tools-bench tools-install tools-bundle tools-image tools-deb:
+tools-demo tools-lint tools-test tools-pristine tools-bench tools-install tools-bundle tools-image tools-deb:
 	@missing=; PATH="$$PATH:/usr/sbin:/sbin"; \
 	for each in $(WANTED); do command -v $${each%%:*} >/dev/null || [ -e $${each%%:*} ] || missing="$$missing $${each#*:}"; done; \
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || { missing="$$missing python3 python3-venv"; python=missing; }; \

@@ -19,12 +19,17 @@ SCRIPT = Path(__file__).with_name("node.sh")
 WITHOUT_LIMITS = Path(__file__).with_name("without-limits.sh")
 SITE = "/opt/site"  # where a node has what the command line needs
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# An overlay is no place for the upper directory of another, nor can it be mounted with other owners (idmapped).
+OWN = [f":/var/lib/{each}:mode=755" for each in ("containerd", "containers", "docker", "kubelet")]
 # Enters the cgroup named first, from outside of the namespaces, and becomes the rest.
 ENTER = 'echo $$ >"$0" && exec "$@"'
 
 
 class Node(Closing):
     """Commands run in it by `run`; its files are seen from outside by `path`; its containers are below its /sys/fs/cgroup."""
+
+    mounts: Sequence[str] = (*OWN, f"{CACHE}:/lab:ro", f"{SOURCE}:/source:ro")
+    """What is mounted in it, as node.sh takes it."""
 
     def __init__(self, rootfs: RootFS) -> None:
         self.rootfs = rootfs
@@ -35,7 +40,8 @@ class Node(Closing):
 
     def _start(self) -> subprocess.Popen[str]:
         cgroup = f"lab-{os.getpid()}-{self.rootfs.name}-{id(self):x}"
-        become = ["bash", str(SCRIPT), str(self.rootfs.path), str(CACHE), str(SOURCE), cgroup]
+        (work := CACHE / ".node").mkdir(exist_ok=True)
+        become = ["bash", str(SCRIPT), str(self.rootfs.path), str(work), cgroup, *self.mounts]
         # A session of its own: an interrupt from the keyboard must not end it before it has cleaned up.
         pipe = subprocess.PIPE
         return subprocess.Popen(become, stdin=pipe, stdout=pipe, text=True, start_new_session=True)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Generator
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "engine: boots containers under a real runtime; needs root")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from tests.workers import Groups
+
+    return Groups(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        from tests.workers import sort
+
+        sort(items)
     if os.geteuid() == 0:
         return
     for item in items:

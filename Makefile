@@ -1,4 +1,4 @@
-# Build, try, test and install. `make demo` shows what this is for; `make test` runs everything.
+# Build, try, test and install. `make demo` shows what this is for; `make test` runs every test that needs no emulated machine.
 # As root both install what they need with apt; else they say what is missing.
 
 PREFIX  = /usr/local
@@ -48,11 +48,13 @@ TOOLS_IMAGE = $(TOOLS_BUNDLE) buildah:buildah
 TOOLS_DEB = dpkg-deb:dpkg $(DIST)/click:python3-click $(DIST)/h2:python3-h2 $(DIST)/tomlkit:python3-tomlkit
 TOOLS_BENCH = runc:runc jq:jq cc:build-essential
 
-.PHONY: all demo test lint bench install uninstall bundle image deb clean python \
+.PHONY: all demo check test test-all lint bench install uninstall bundle image deb clean python \
         tools-demo tools-test tools-bench tools-bundle tools-image tools-deb
 all:
 	@echo 'make demo       systemd in a container, before your eyes (as root; else what is changed in a bundle)'
-	@echo 'make test       lint, types and every test; as root also those that boot containers, and a whole node under QEMU'
+	@echo 'make check      lint, types and the tests that need no container: two minutes'
+	@echo 'make test       the same and, as root, the tests that boot containers: ten minutes'
+	@echo 'make test-all   the same and, as root, a whole node under QEMU'
 	@echo 'make bench      what a call costs, each beside its floor'
 	@echo 'make install    to $(PREFIX), in front of $(or $(RUNTIME),RUNTIME=…); PREFIX=, DESTDIR=, RUNTIME=, PYTHON='
 	@echo 'make uninstall  take it away again'
@@ -63,8 +65,16 @@ all:
 demo: tools-demo python
 	@$(PY) -B packaging/demo
 
+# As many workers as processors; tests/workers.py says which tests stay together.
+PYTEST = $(VENV)/bin/python -m pytest -n auto --durations=20
+check: tools-test lint
+	$(PYTEST) tests/core tests/laws tests/shells tests/engines
+
 test: tools-test lint
-	$(VENV)/bin/python -m pytest
+	$(PYTEST) --ignore=tests/machine
+
+test-all: tools-test lint
+	$(PYTEST)
 
 lint: $(VENV)/dev
 	$(VENV)/bin/ruff format --check .

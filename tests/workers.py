@@ -5,7 +5,6 @@ at the end.
 """
 
 import re
-from collections.abc import Sequence
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling

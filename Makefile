@@ -1,4 +1,4 @@
-# Build, try, test and install. `make demo` shows what this is for; `make test` runs everything.
+# Build, try, test and install. `make demo` shows what this is for; `make test` runs every test that needs no emulated machine.
 # As root both install what they need with apt; else they say what is missing.
 
 PREFIX  = /usr/local
@@ -35,8 +35,9 @@ DIST = /usr/lib/python3/dist-packages
 TOOLS_DEMO = unshare:util-linux mmdebstrap:mmdebstrap runc:runc
 TOOLS_TEST = $(TOOLS_DEMO) nsenter:util-linux jq:jq busybox:busybox-static tini:tini strace:strace gpg:gpg \
              /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring \
-             qemu-system-x86_64:qemu-system-x86 ssh:openssh-client mke2fs:e2fsprogs patchelf:patchelf buildah:buildah \
+             patchelf:patchelf buildah:buildah \
              musl-gcc:musl-tools qemu-aarch64-static:qemu-user-static man:man-db openssl:openssl $(TOOLS_DEB)
+TOOLS_MACHINE = qemu-system-x86_64:qemu-system-x86 ssh:openssh-client mke2fs:e2fsprogs
 TOOLS_INSTALL =
 TOOLS_LINT =
 TOOLS_PRISTINE = unshare:util-linux git:git mmdebstrap:mmdebstrap gpg:gpg \
@@ -46,11 +47,13 @@ TOOLS_IMAGE = $(TOOLS_BUNDLE) buildah:buildah netavark:netavark
 TOOLS_DEB = dpkg-deb:dpkg $(DIST)/click:python3-click $(DIST)/h2:python3-h2 $(DIST)/tomlkit:python3-tomlkit
 TOOLS_BENCH = runc:runc jq:jq cc:build-essential
 
-.PHONY: all demo dev lint test pristine bench install uninstall bundle image deb lock clean python \
-        tools-demo tools-lint tools-test tools-pristine tools-bench tools-install tools-bundle tools-image tools-deb
+.PHONY: all demo dev check lint test test-all pristine bench install uninstall bundle image deb lock clean python \
+        tools-demo tools-lint tools-test tools-machine tools-pristine tools-bench tools-install tools-bundle tools-image tools-deb
 all:
 	@echo 'make demo       systemd in a container, before your eyes (as root; else what is changed in a bundle)'
-	@echo 'make test       lint, types and every test; as root also those that boot containers, and a whole node under QEMU'
+	@echo 'make check      lint, types and the tests that start no container: two minutes'
+	@echo 'make test       the same and, as root, the tests that boot containers: ten minutes'
+	@echo 'make test-all   the same and, as root, a whole node under QEMU'
 	@echo 'make pristine   every target that the documents name, on fresh Debians (as root)'
 	@echo 'make bench      what a call costs, each beside its floor'
 	@echo 'make dev        what developers need: programs, and Python packages in $(VENV)'
@@ -64,8 +67,16 @@ all:
 demo: tools-demo python
 	@$(PY) -B packaging/demo
 
+# As many workers as processors; tests/workers.py says which tests stay together.
+PYTEST = $(VENV)/bin/python -m pytest -n auto --durations=20
+check: lint
+	$(PYTEST) tests/core tests/laws tests/shells tests/engines
+
 test: tools-test lint
-	$(VENV)/bin/python -m pytest
+	$(PYTEST) --ignore=tests/machine
+
+test-all: tools-test tools-machine lint
+	$(PYTEST)
 
 lint: tools-lint $(VENV)/dev
 	$(VENV)/bin/ruff format --check .
@@ -76,7 +87,7 @@ lint: tools-lint $(VENV)/dev
 	$(VENV)/bin/mypy packaging/bundle
 	$(VENV)/bin/mypy packaging/install
 
-dev: tools-test $(VENV)/dev
+dev: tools-test tools-machine $(VENV)/dev
 
 pristine: tools-pristine python
 	@$(PY) -B -m tests.pristine
@@ -137,12 +148,13 @@ tools-demo: WANTED = $(TOOLS_DEMO)
 tools-lint: WANTED = $(TOOLS_LINT)
 tools-pristine: WANTED = $(TOOLS_PRISTINE)
 tools-test: WANTED = $(TOOLS_TEST)
+tools-machine: WANTED = $(TOOLS_MACHINE)
 tools-bench: WANTED = $(TOOLS_BENCH)
 tools-install: WANTED = $(TOOLS_INSTALL)
 tools-bundle: WANTED = $(TOOLS_BUNDLE)
 tools-image: WANTED = $(TOOLS_IMAGE)
 tools-deb: WANTED = $(TOOLS_DEB)
-tools-demo tools-lint tools-test tools-pristine tools-bench tools-install tools-bundle tools-image tools-deb:
+tools-demo tools-lint tools-test tools-machine tools-pristine tools-bench tools-install tools-bundle tools-image tools-deb:
 	@missing=; PATH="$$PATH:/usr/sbin:/sbin"; \
 	for each in $(WANTED); do command -v $${each%%:*} >/dev/null || [ -e $${each%%:*} ] || missing="$$missing $${each#*:}"; done; \
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || { missing="$$missing python3 python3-venv"; python=missing; }; \

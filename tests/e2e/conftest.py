@@ -1,15 +1,17 @@
 """Nodes, images, wrappers and engines for the end-to-end tests: made once for a session, nothing of them left after it."""
 
+import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache as once
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from tests.e2e.lab.containerd import Containerd
 from tests.e2e.lab.node import Node
-from tests.e2e.lab.rootfs import IMAGES, NODES, RootFS, prepare
+from tests.e2e.lab.rootfs import CACHE, IMAGES, NODES, RootFS, prepare
 
 # The nodes with the engines that pods are run by, and the configurations that these start from.
 ENGINES = {
@@ -40,13 +42,32 @@ def image(request: pytest.FixtureRequest, cache: None) -> RootFS:
 
 
 @pytest.fixture(scope="session")
-def inotify() -> Iterator[None]:
-    """Room for many systemds: each takes five or six inotify instances, and a user has 128 (inotify(7))."""
+def inotify(cache: None) -> Iterator[None]:
+    """Room for many systemds: each takes five or six inotify instances, and a user has 128 (inotify(7)).
+
+    The first worker raises the limit, and the last one gives back what was there before.
+    """
     limit = Path("/proc/sys/fs/inotify/max_user_instances")
-    before = limit.read_text()
-    limit.write_text(str(max(int(before), 2048)))
-    yield
-    limit.write_text(before)
+    with open(CACHE / ".inotify", "a+") as before:
+        if alone(before):
+            before.truncate(0)
+            before.write(limit.read_text())
+            before.flush()
+            limit.write_text(str(max(int(limit.read_text()), 2048)))
+        fcntl.flock(before, fcntl.LOCK_SH)
+        yield
+        if alone(before):
+            before.seek(0)
+            limit.write_text(before.read())
+
+
+def alone(file: IO[str]) -> bool:
+    """Return whether nobody else holds a lock on an open file; this process does then."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import pytest
 from tests.e2e.lab.container import Container
 from tests.e2e.lab.node import Node
 from tests.e2e.lab.rootfs import RootFS
+from tests.e2e.lab.silence import silence
 
 pytestmark = pytest.mark.engine
 
@@ -14,26 +15,26 @@ TERMS = {"15": ("15",), "SIGTERM": ("SIGTERM",), "no signal": ()}
 
 @pytest.mark.parametrize("start", STARTS)
 def test_kill_term_right_after_start_ends_it_in_under_a_second(node: Node, image: RootFS, start: str) -> None:
-    with Container(node, image) as container:
+    with silence(), Container(node, image) as container:
         STARTS[start](container)
         assert container.time_to_stop("TERM") < 1, container.said
 
 
 @pytest.mark.parametrize("words", TERMS.values(), ids=TERMS)
 def test_every_name_of_term_stops_systemd(node: Node, image: RootFS, words: tuple[str, ...]) -> None:
-    with Container(node, image) as container:
+    with silence(), Container(node, image) as container:
         container.create_and_start()
         assert container.system_state() == "running", container.said
         assert container.time_to_stop(*words) < 1, container.said
 
 
 def test_kill_kill_ends_it_at_once(node: Node, image: RootFS) -> None:
-    with Container(node, image) as container:
+    with silence(), Container(node, image) as container:
         container.create_and_start()
         assert container.time_to_stop("KILL") < 1
 
 
 def test_kill_term_ends_a_container_that_is_not_started(node: Node, image: RootFS) -> None:
-    with Container(node, image) as container:
+    with silence(), Container(node, image) as container:
         container.create()
         assert container.time_to_stop("TERM") < 1

@@ -4,8 +4,9 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.e2e.lab.container import Container, quiet, until
+from tests.e2e.lab.container import Container, until
 from tests.e2e.lab.mounts import Mount, at
+from tests.e2e.lab.silence import silence
 
 TMPFS = ("/run", "/run/lock", "/tmp", "/var/log/journal")
 
@@ -33,8 +34,8 @@ def live(container: Container) -> Life:
     if life.state in ("running", "degraded"):
         look(container, life)
         work(container, life)
-        quiet()
-        life.time_to_stop = container.time_to_stop("TERM")
+        with silence():
+            life.time_to_stop = container.time_to_stop("TERM")
         life.stopped = lines(container.layer / "var/stopped")
     life.said = container.said
     return life

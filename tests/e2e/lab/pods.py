@@ -14,9 +14,10 @@ from tests.cri.client import EXITED, RUNNING, Result
 from tests.cri.kubelet import ENVIRONMENT, Kubelet
 from tests.cri.pod import Container, Mount, Pod
 from tests.e2e.lab.closing import Closing
-from tests.e2e.lab.container import quiet, until
+from tests.e2e.lab.container import until
 from tests.e2e.lab.containerd import BUNDLES, HANDLER, Containerd
 from tests.e2e.lab.images import name
+from tests.e2e.lab.silence import silence
 
 INIT = Container(image=name("debian-13"))
 
@@ -95,8 +96,8 @@ class Guest:
 
     def stop(self, grace: int = 10) -> float:
         """Seconds from the kubelet's word until it has stopped."""
-        quiet()
-        return self.where.engine.cri.stop(self.id, grace)
+        with silence():
+            return self.where.engine.cri.stop(self.id, grace)
 
     @property
     def log(self) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.e2e.lab.node import SOURCE
 from tests.e2e.lab.rootfs import LabError
+from tests.e2e.lab.silence import noise
 
 HOME = "/opt/oci-systemd"
 OUT = SOURCE / "build"
@@ -19,9 +20,9 @@ OUT = SOURCE / "build"
 def call_make(*words: str, source: Path = SOURCE, **environment: str) -> subprocess.CompletedProcess[str]:
     """Make as a user would call it: what an outer make was told is not for this one."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    return subprocess.run(
-        ["make", "-C", str(source), *words], env=inherited | environment, capture_output=True, text=True
-    )
+    command = ["make", "-C", str(source), *words]
+    with noise():
+        return subprocess.run(command, env=inherited | environment, capture_output=True, text=True)
 
 
 def make(*words: str, out: Path = OUT) -> str:

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.e2e.lab.silence import noise
+
 CACHE = Path(os.environ.get("OCI_SYSTEMD_LAB", "/var/cache/oci-systemd-lab"))
 
 SYSTEMD = ("systemd", "systemd-sysv", "dbus", "procps")
@@ -66,7 +68,8 @@ def prepare(wanted: Iterable[RootFS]) -> None:
 def ensure(rootfs: RootFS) -> None:
     with locked(rootfs):
         if not complete(rootfs):
-            build(rootfs)
+            with noise():
+                build(rootfs)
 
 
 def complete(rootfs: RootFS) -> bool:

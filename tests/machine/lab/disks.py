@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.e2e.lab.node import Node
 from tests.e2e.lab.rootfs import CACHE, LabError, RootFS, clear, locked, prepare
+from tests.e2e.lab.silence import noise
 from tests.machine.lab import archives
 
 MACHINE = RootFS(
@@ -41,7 +42,8 @@ def made(name: str, trees: Iterable[RootFS], make: Callable[[Path], None]) -> Pa
     sources = [*RECIPES, *(each.marker for each in trees)]
     if not target.exists() or any(each.stat().st_mtime > target.stat().st_mtime for each in sources):
         beside.unlink(missing_ok=True)
-        make(beside)
+        with noise():
+            make(beside)
         beside.rename(target)
     return target
 

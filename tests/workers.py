@@ -1,0 +1,72 @@
+"""What each of several workers (pytest-xdist) takes from the queue: tests that share what is expensive, together and in order.
+
+Law: what is set up for a session or a module is set up by one worker only. Long groups come first, so that none is left alone
+at the end.
+"""
+
+import re
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
+
+# The group of a test is what the first matching pattern finds in its node ID; tests of no group are groups of their own.
+GROUPS = [
+    re.compile(each)
+    for each in (
+        r"tests/machine/",  # one machine
+        r"tests/e2e/.*\[(?:.*-)?(containerd-\d-\w+)",  # one engine in one configuration
+        r"tests/e2e/.*\[(?:.*-)?(runc-[\d.]+)",  # one node
+        r"tests/(?:e2e|packaging)/\w+",  # what a module builds
+        r"[^\[]+",  # one function with all its parameters
+    )
+]
+# The order of the queue, by patterns of groups. The machine works longest. What judges seconds runs beside it, or beside
+# properties, which take one processor and no disk.
+ORDER = [
+    re.compile(each)
+    for each in (
+        r"tests/machine/",
+        r"runc-",
+        r"tests/laws/",
+        r"containerd-",
+        r"tests/e2e/",
+        r"tests/packaging/test_deb",
+        r"tests/nri/",
+        r"tests/shells/",
+        r"tests/(?!fuzz/)",
+        r"tests/fuzz/",  # seconds that are set: they fill the end
+    )
+]
+
+
+def group(nodeid: str) -> str:
+    """Return the name of the group that a test belongs to."""
+    found = next(match for each in GROUPS if (match := each.match(nodeid)))
+    return found[found.lastindex or 0]
+
+
+def rank(nodeid: str) -> int:
+    """Return the place of a test's group in the queue."""
+    name = group(nodeid)
+    return next(place for place, each in enumerate(ORDER) if each.match(name))
+
+
+def sort(items: list[pytest.Item]) -> None:
+    """Put tests into the order of the queue."""
+    items.sort(key=lambda item: rank(item.nodeid))
+
+
+class Groups(LoadScopeScheduling):
+    """A worker takes the next group when it begins with the last test of the one before."""
+
+    def __init__(self, config: pytest.Config, log: object) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
+
+    def _reschedule(self, node: WorkerController) -> None:
+        if not self.workqueue or self._pending_of(self.assigned_work[node]) <= 1:
+            super()._reschedule(node)

@@ -18,6 +18,7 @@ ENTRY = f"import sys; sys.path.insert(0, {library()!r}); from oci_systemd.runtim
 CALLS = {
     "create-wanted": ("/sbin/init", "", "create"),
     "create-wanted-with-settings": ("/sbin/init", "[tmpfs]\n", "create"),
+    "create-wanted-with-dotted-settings": ("/sbin/init", "tmpfs.copy_up = false\n", "create"),
     "create-unwanted": ("sleep", "", "create"),
     "kill": ("sleep", "", "kill"),
 }

@@ -219,6 +219,10 @@ BROKEN = {
     "no TOML": "[log\n",
     "wrong value": "[log]\n\nlevel = 5\n",
     "unknown key": "[tmpfs]\nsizes = 1\n",
+    "wrong value of a dotted key": "# why\nlog.level = 5\n",
+    "dotted key that is no table's": "tmpfs.size.x = 1\n",
+    "dotted key of a table that a header made": "[tmpfs]\n[log]\ntmpfs.size = 5\n",
+    "key twice": "tmpfs.copy_up = true\n[tmpfs]\ncopy_up = true\n",
 }
 
 
@@ -231,6 +235,24 @@ def test_broken_settings_fail_what_is_wanted_with_file_and_line(
     assert result.returncode == 1
     assert str(wrapper.settings) in result.stderr
     assert "line" in result.stderr
+
+
+FORMS = {
+    "tables": '[log]\nfile = "LOG"\n[tmpfs]\npaths = ["/run/x"]\n[env]\ncontainer = "lab"\n',
+    "dotted": 'log.file = "LOG"\ntmpfs.paths = ["/run/x"]\nenv . container = "lab" # ours\n',
+    "both": 'log.file = "LOG"\nenv.container = "lab"\n\n[tmpfs]\npaths = ["/run/x"]\n',
+    "as only tomllib reads it": "log = { file = 'LOG' }\ntmpfs.paths = ['/run/x']\nenv.\"container\" = 'lab'\n",
+}
+
+
+@pytest.mark.parametrize("text", FORMS.values(), ids=FORMS)
+def test_settings_count_in_whatever_form_they_are_written(wrapper: Wrapper, systemd: dict[str, Any], text: str) -> None:
+    wrapper.configure(text.replace("LOG", str(wrapper.log)))
+    _, config = create(wrapper, systemd)
+    new = json.loads(config.read_text())
+    assert "container=lab" in new["process"]["env"]
+    assert [mount["destination"] for mount in new["mounts"]][2:] == ["/run/x"]
+    assert [entry["message"] for entry in logged(wrapper)] == ["adjusted"]
 
 
 @pytest.mark.parametrize("how", ["broken", "deep", "directory", "unreadable", "missing", "FIFO", "not UTF-8"])

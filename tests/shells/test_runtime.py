@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import logging
 import os
 import shutil
 import signal
@@ -12,13 +14,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pythonjsonlogger.json import JsonFormatter
+from pythonjsonlogger.orjson import OrjsonFormatter
 
+from oci_systemd.nri.lines import Lines, logger
 from tests.shells.conftest import spec
 from tests.shells.wrapper import PYTHON, Wrapper, library
 
@@ -619,13 +625,17 @@ def test_journal_that_takes_nothing_is_not_waited_for(
     assert (result.returncode, len(logged(wrapper))) == (7, 1)
 
 
-def test_line_is_python_json_logger_s(wrapper: Wrapper, systemd: dict[str, Any]) -> None:
+FORMATTERS: dict[str, Callable[..., logging.Formatter]] = {
+    "json": partial(JsonFormatter, json_serializer=partial(json.dumps, separators=(",", ":"))),
+    "orjson": OrjsonFormatter,
+}
+
+
+@pytest.mark.parametrize("formatted", FORMATTERS.values(), ids=FORMATTERS)
+def test_line_is_python_json_logger_s(
+    wrapper: Wrapper, systemd: dict[str, Any], formatted: Callable[..., logging.Formatter]
+) -> None:
     """The same record through the library gives the same line."""
-    import io
-    import logging
-
-    from pythonjsonlogger.json import JsonFormatter
-
     log_to(wrapper)
     create(wrapper, systemd)
     line = wrapper.log.read_text()
@@ -633,7 +643,7 @@ def test_line_is_python_json_logger_s(wrapper: Wrapper, systemd: dict[str, Any])
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     names = {"asctime": "time", "levelname": "level"}
-    formatter = JsonFormatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ", rename_fields=names)
+    formatter = formatted("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ", rename_fields=names)
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     record = logging.LogRecord("oci-systemd", logging.INFO, "", 0, fields["message"], None, None)
@@ -644,6 +654,18 @@ def test_line_is_python_json_logger_s(wrapper: Wrapper, systemd: dict[str, Any])
     handler.emit(record)
     assert json.loads(stream.getvalue()) == fields
     assert stream.getvalue() == line
+
+
+def test_line_is_the_plugin_s(wrapper: Wrapper, systemd: dict[str, Any]) -> None:
+    """What the wrapper makes by hand and what the plugin has made for it is the same text."""
+    log_to(wrapper)
+    systemd["annotations"] = {"io.kubernetes.cri.container-name": "n\u00e4me \x7f\u2028\U0001f600", f"{KEY}.typo": "x"}
+    create(wrapper, systemd)
+    line = wrapper.log.read_text()
+    assert "\\u00e4me \\u007f\\u2028\\ud83d\\ude00" in line
+    told: list[tuple[str, str]] = []
+    logger(Lines(told.append)).warning(json.loads(line))
+    assert told == [("warning", line.removesuffix("\n"))]
 
 
 # --- kill ---

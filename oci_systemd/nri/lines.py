@@ -1,7 +1,6 @@
-"""Entries of the log as lines, by `logging`, python-json-logger and orjson: for what stays, to which their start is nothing.
+"""Log entries as lines, by `logging`, python-json-logger and orjson: for the plugin, which loads them once.
 
-Law: each line is byte for byte the one that `host/log` makes of the same entry by hand (a test compares them), whatever
-stands in it.
+Law: each line is byte for byte the one that `host/log` makes of the same entry by hand (a test compares them).
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from oci_systemd.host.log import Entry
 
 NUMBERS = {level: int(getattr(logging, level.upper())) for level in LEVELS}
-# What a record is not asked for, nor looks for then (logging, "Optimization"), and what is nobody's trouble.
+# No line holds where a record is from (logging, "Optimization"), and no fault of a log is told on stderr.
 UNUSED = {
     "_srcfile": None,
     "logThreads": False,
@@ -36,30 +35,30 @@ UNUSED = {
     "logAsyncioTasks": False,
     "raiseExceptions": False,
 }
-BEYOND_ASCII = re.compile("[^ -~]+")
+UNESCAPED = re.compile("[^ -~]+")  # by orjson, which writes UTF-8; it can stand in strings alone
 
 
 class Lines(logging.Handler):
-    """Gives `put` each record's level and line. One thread logs, so that the handler's lock is never waited for."""
+    """Gives `put` each record's level and line. Only one thread logs, so that nothing waits for the handler's lock."""
 
     def __init__(self, put: Callable[[tuple[str, str]], None]) -> None:
         super().__init__()
         self._put = put
-        # A record's message is the whole entry, a dict, and stands as it is; `time`, its first key, has the first place.
-        own = (*vars(logging.makeLogRecord({})), "message")  # python-json-logger 2.0 knows none of Python 3.12
-        self.setFormatter(JsonFormatter("%(time)s", json_serializer=serialized, reserved_attrs=own))
+        # The message is a dict, the entry's fields; naming the first of them keeps their order.
+        no_fields = (*vars(logging.makeLogRecord({})), "message")  # 2.0 does not know Python 3.12's taskName
+        self.setFormatter(JsonFormatter("%(time)s", json_serializer=serialized, reserved_attrs=no_fields))
 
     def emit(self, record: logging.LogRecord) -> None:
         fields: Any = record.msg
         try:
             text = self.format(record)
-        except Exception:  # half a surrogate pair, which orjson takes for no text: nothing goes without its line
+        except Exception:  # orjson refuses half a surrogate pair; no entry goes without its line
             text = line(fields)
         self._put((fields["level"], text))
 
 
 def logger(handler: logging.Handler) -> logging.Logger:
-    """A logger that tells `handler`, and nobody else, whatever it is given."""
+    """A logger with this one handler, whatever the level; no other logger passes records to it, or gets them from it."""
     for name, value in UNUSED.items():
         setattr(logging, name, value)
     found = logging.Logger(IDENTIFIER)
@@ -73,8 +72,8 @@ def tell(logger: logging.Logger, entry: Entry) -> None:
 
 
 def serialized(value: object, **_: object) -> str:
-    """`value` as JSON in ASCII. orjson writes UTF-8, and what is beyond ASCII stands in strings alone."""
-    return BEYOND_ASCII.sub(_escapes, orjson.dumps(value).decode())
+    """`value` as JSON in ASCII."""
+    return UNESCAPED.sub(_escapes, orjson.dumps(value).decode())
 
 
 def _escapes(found: re.Match[str]) -> str:

@@ -291,7 +291,5 @@ def _made_of(new: Json, old: Json) -> bool:
 
 
 def line(value: Json) -> str:
-    """`value` on one line of ASCII, as `json.dumps` writes it."""
-    style = _Patch("", 0)
-    style.colon, style.comma = ": ", " "
-    return style.dump(value, 0)
+    """`value` on one line of ASCII, without a blank between its parts."""
+    return _Patch("", 0).dump(value, 0)

@@ -1,8 +1,9 @@
 """One JSON line for each container adjusted, refused, or left alone with a warning: to the journal, else to a file.
 
-Law: a log that cannot be written never fails or delays anything. The line is made by hand, as python-json-logger makes
-it (a test compares them): importing `logging` and it doubles the call. All text is escaped to ASCII and cut to a bound, so
-that what a pod's author wrote is one string in one line, whatever it holds.
+Law: a log that cannot be written never fails or delays anything. The line is made by hand, and is byte for byte the one that
+python-json-logger and orjson make for the plugin (nri/lines; tests compare them): importing `logging` and those would double
+the call. All text is escaped to ASCII and cut to a bound, so that what a pod's author wrote is one string in one line,
+whatever it holds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
 """The plain part of TOML, which is all that most settings files use, read without `tomllib`: that costs twice the whole call.
 
 Law: what this reads, it reads as tomllib does; everything else, and every mistake, is None, and tomllib's to read or refuse.
-Plain is: `[table]`, `key = value` with bare keys, and as a value true, false, a decimal number, a "string" without a
-backslash, or a list of such strings on one line; comments anywhere.
+Plain is: `[table]`, `key = value` with bare keys, dotted or not (`table.key = value`, `[table.inner]`), and as a value true,
+false, a decimal number, a "string" without a backslash, or a list of such strings on one line; comments anywhere.
+
+A header that is read always makes a new table. So every table below a section's own was made by a dotted key of that section,
+and those are the tables that TOML lets a dotted key add to (TOML 1.0, "Table").
 """
 
 from __future__ import annotations
@@ -12,41 +15,56 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     Plain: TypeAlias = "bool | int | str | list[str]"
+    Table: TypeAlias = "dict[str, object]"
 
 KEY_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 WORDS = {"true": True, "false": False}
 DIGITS = 18  # a number of as many fits 64 bits
 
 
-def read(text: str) -> dict[str, object] | None:
+def read(text: str) -> Table | None:
     """The document that `text` is, None where it is not plain."""
-    document: dict[str, object] = {}
-    table = document
+    document: Table = {}
+    section = document
     for line in text.split("\n"):
         bare = line.strip(" \t")
         if not bare.replace("\t", " ").isprintable():
             return None
         if not bare or bare[0] == "#":
             continue
-        key, equals, rest = bare.partition("=")
-        name = key.strip(" \t") if equals and bare[0] != "[" else _header(bare)
-        if not name or not KEY_LETTERS.issuperset(name) or name in (document if bare[0] == "[" else table):
-            return None
         if bare[0] == "[":
-            table = {}
-            document[name] = table
+            key, section = _header(bare), {}
+            done = _define(document, key, section)
         else:
-            value = _value(rest.strip(" \t"))
-            if value is None:
-                return None
-            table[name] = value
+            key, _, rest = bare.partition("=")
+            done = _define(section, key, _value(rest.strip(" \t")))
+        if not done:
+            return None
     return document
 
 
+def _define(table: Table, key: str, value: object) -> bool:
+    """Give `key`, dotted or not, its value below `table`; False where it has one already, or is no bare key, or `value` is None."""
+    *above, last = [name.strip(" \t") for name in key.split(".")]
+    for name in above:
+        below = table.setdefault(name, {})
+        if not _is_bare(name) or not isinstance(below, dict):
+            return False
+        table = below
+    if value is None or not _is_bare(last) or last in table:
+        return False
+    table[last] = value
+    return True
+
+
+def _is_bare(name: str) -> bool:
+    return name != "" and KEY_LETTERS.issuperset(name)
+
+
 def _header(line: str) -> str:
-    """The name in a line that is `[name]`; "" where it is none."""
-    name, closing, rest = line[1:].partition("]")
-    return name.strip(" \t") if closing and _is_end(rest) else ""
+    """The key in a line that is `[key]`; "" where it is none."""
+    key, closing, rest = line[1:].partition("]")
+    return key if closing and _is_end(rest) else ""
 
 
 def _is_end(rest: str) -> bool:

@@ -82,7 +82,7 @@ def nearest(name: str) -> str:
 
 
 def line_of(text: str, name: str) -> int:
-    """The line, from 1, on which the TOML `text` gives `name`, or opens the table of that name; 0 if it cannot be told."""
+    """The line, from 1, on which the TOML `text` gives `name`, a key below it, or its table's header; 0 if it cannot be told."""
     table = ""
     for number, line in enumerate(text.splitlines(), start=1):
         bare = line.strip()
@@ -90,7 +90,7 @@ def line_of(text: str, name: str) -> int:
             table = _bare(bare.strip("[]").partition("]")[0]) + "."
             if table == name + ".":
                 return number
-        elif "=" in bare and (table if table != "." else "") + _bare(bare.partition("=")[0]) == name:
+        elif "=" in bare and f"{table.lstrip('.')}{_bare(bare.partition('=')[0])}.".startswith(name + "."):
             return number
     return line_of(text, name.rpartition(".")[0]) if "." in name else 0  # an inline table: tmpfs = { size = "1m" }
 

@@ -6,13 +6,12 @@ Law: `tell` never blocks. A line that finds no room is dropped, and the next one
 from __future__ import annotations
 
 import os
-import time
 from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from oci_systemd.core.json_text import line
 from oci_systemd.host.log import Entry, deliver, is_told
+from oci_systemd.nri.lines import Lines, logger, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +31,7 @@ class Log:
         self._settings = settings
         self._put = self._to_node if launched else self._to_stderr
         self._queue: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
+        self._logger = logger(Lines(self._queue.put))
         self._dropped = 0
         self._thread = Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
@@ -45,8 +45,8 @@ class Log:
             return
         if self._dropped:
             lost, self._dropped = f"{self._dropped} lines were dropped: they were not read in time", 0
-            self._queue.put(_told(Entry("warning", "log", None, lost)))
-        self._queue.put(_told(entry))
+            tell(self._logger, Entry("warning", "log", None, lost))
+        tell(self._logger, entry)
 
     def show(self, text: str) -> None:
         """Have `text`, of many lines, written as it is; cut where it is beyond measure."""
@@ -72,7 +72,3 @@ class Log:
 
     def _to_node(self, level: str, text: str) -> None:
         deliver(text, level, self._settings())
-
-
-def _told(entry: Entry) -> tuple[str, str]:
-    return entry.level, line(entry.fields(time.time()))

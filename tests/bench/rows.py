@@ -33,6 +33,21 @@ EXEC = (
     running.ID,
 )
 
+# `create`: the spec's size, the settings file (stage.SETTINGS), and the bound.
+UNWANTED = (
+    (specs.small, "", 2.3),
+    (specs.small, "settings file", 2.3),
+    (specs.large, "", 2.7),
+    (specs.large, "settings file", 2.7),
+)
+WANTED = (
+    (specs.small, "", 2.0),
+    (specs.small, "settings file", 3.7),
+    (specs.small, "dotted settings", 3.7),
+    (specs.large, "", 2.6),
+    (specs.large, "settings file", 4.2),
+)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -84,18 +99,18 @@ def passed(stage: Stage) -> Iterator[Row]:
 
 def created(stage: Stage, *, writable: bool) -> Iterator[Row]:
     """`create` of a container that is not wanted, then of one that is: 10 and 90 kB, without a settings file and with one."""
-    for path, is_wanted, bounds in (
-        (specs.UNWANTED, False, (2.3, 2.3, 2.7, 2.7)),
-        (specs.WANTED, True, (2.0, 3.7, 2.6, 4.2)),
+    for path, is_wanted, cases in (
+        (specs.UNWANTED, False, UNWANTED),
+        (specs.WANTED, True, WANTED),
     ):
-        for number, bound in enumerate(bounds):
-            spec = (specs.large if number > 1 else specs.small)(path, writable=writable and is_wanted)
-            yield _create(stage, spec, bound, is_wanted=is_wanted, has_settings=number % 2 == 1)
+        for sized, settings, bound in cases:
+            spec = sized(path, writable=writable and is_wanted)
+            yield _create(stage, spec, settings, bound, is_wanted=is_wanted)
 
 
-def _create(stage: Stage, spec: bytes, bound: float, *, is_wanted: bool, has_settings: bool) -> Row:
+def _create(stage: Stage, spec: bytes, settings: str, bound: float, *, is_wanted: bool) -> Row:
     who = "systemd" if is_wanted else "not systemd"
-    name = f"create, {who}, {round(len(spec) / 1000)} kB{', settings file' if has_settings else ''}"
+    name = f"create, {who}, {round(len(spec) / 1000)} kB{settings and f', {settings}'}"
     bundle = stage.bundle(name.replace(", ", "-").replace(" ", "-"), spec)
     words = (
         *GLOBALS,
@@ -106,7 +121,7 @@ def _create(stage: Stage, spec: bytes, bound: float, *, is_wanted: bool, has_set
         str(bundle.place / "init.pid"),
         running.ID,
     )
-    environ = {"PATH": os.defpath} | ({"OCI_SYSTEMD_CONFIG": str(stage.settings)} if has_settings else {})
+    environ = {"PATH": os.defpath} | ({"OCI_SYSTEMD_CONFIG": str(stage.settings[settings])} if settings else {})
     ours = Side(((str(stage.launcher), *words),), environ, bundle.restore)
     prove(ours, bundle, is_wanted=is_wanted)
     bare = Side((((INTERPRETER, "-IS", "-c", "pass") if is_wanted else (str(stage.bare), *words)),), environ)

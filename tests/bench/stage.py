@@ -22,7 +22,9 @@ ROOT = HERE.parent.parent
 CLONE_NEWNS = 0x00020000  # sched.h
 UNIFIED = Path("/sys/fs/cgroup/unified")  # systemd's place for cgroup v2 on a hybrid host
 INTERPRETER = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
-SETTINGS = """\
+# Settings files by the words that a row has for them.
+SETTINGS = {
+    "settings file": """\
 # Written as an owner of nodes would.
 [cgroup]
 require_nsdelegate = true
@@ -36,7 +38,16 @@ source = "pod"
 
 [log]
 level = "info"
-"""
+""",
+    "dotted settings": """\
+# Written as an owner of nodes would.
+cgroup.require_nsdelegate = true
+cgroup.max_descendants = 2000
+tmpfs.size = "25%"
+machine_id.source = "pod"
+log.level = "info"
+""",
+}
 # What systemd images have that the wrapper looks at: merged /usr, the links that mounts are followed through, an empty id.
 LINKS = {
     "bin": "usr/bin",
@@ -88,8 +99,9 @@ class Stage:
         self.meter = self.compiled("peak")
         self.lib = self._package()
         self.bare = self.script("bare", f'exec {self.stub} "$@"\n')
-        self.settings = place / "config.toml"
-        self.settings.write_text(SETTINGS)
+        self.settings = {name: place / f"config-{number}.toml" for number, name in enumerate(SETTINGS)}
+        for name, path in self.settings.items():
+            path.write_text(SETTINGS[name])
         self.launcher = self._launcher()
 
     def compiled(self, name: str, *options: str, source: str = "") -> Path | None:

@@ -100,4 +100,4 @@ def test_what_is_new_has_the_text_s_own_style(style: dict) -> None:
 
 def test_line_is_what_json_dumps_writes() -> None:
     value = {"a": [1, 2.5, True, None, "é\n\x1b"], "b": {}, "c": []}
-    assert line(value) == json.dumps(value)
+    assert line(value) == json.dumps(value, separators=(",", ":"))

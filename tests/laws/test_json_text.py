@@ -113,4 +113,4 @@ def _indents(indent: int | str) -> set[str]:
 
 @given(fresh)
 def test_a_line_is_what_the_standard_writes(value: Any) -> None:
-    assert line(value) == json.dumps(value)
+    assert line(value) == json.dumps(value, separators=(",", ":"))

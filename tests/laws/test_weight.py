@@ -19,6 +19,7 @@ from oci_systemd.runtime import main; main(*sys.argv[1:3], sys.argv[3:], '')"""
 CALLS = {
     "create-wanted": ("/sbin/init", "", "create"),
     "create-wanted-with-settings": ("/sbin/init", "[tmpfs]\n", "create"),
+    "create-wanted-with-dotted-settings": ("/sbin/init", "tmpfs.copy_up = false\n", "create"),
     "create-unwanted": ("sleep", "", "create"),
     "kill": ("sleep", "", "kill"),
 }

@@ -54,6 +54,16 @@ tables: SearchStrategy[Table] = st.recursive(
     max_leaves=6,
 )
 
+PLAIN_KEYS = ["a", "b", "x-1", "3", "version"]
+PLAIN_LEAVES = ["7", "true", "false", '"s"', '""', '"# no"', "[]", '["a", "=b]" ,]']
+plain_leaves = st.dictionaries(st.sampled_from(PLAIN_KEYS), st.sampled_from(PLAIN_LEAVES), max_size=3)
+# Of what `host/plain_toml` reads alone: bare keys, and values on one line.
+plain_tables: SearchStrategy[Table] = st.recursive(
+    plain_leaves.map(Table),
+    lambda inner: st.builds(Table, plain_leaves, st.dictionaries(st.sampled_from(PLAIN_KEYS), inner, max_size=3)),
+    max_leaves=6,
+)
+
 
 class Written:
     """A table's text in a layout that is drawn."""
@@ -92,13 +102,17 @@ class Written:
         for key in beside:
             each = table.tables[key]
             if each.leaves and self._either():
-                found += [(f"{key}{self._blank()}.{name}", value) for name, value in self._flat(each)]
+                found += [(f"{key}{self._blank()}.{self._blank()}{name}", value) for name, value in self._flat(each)]
             else:
                 found.append((key, self._inline(each)))
         return found
 
     def _flat(self, table: Table) -> list[tuple[str, str]]:
-        below = [(f"{key}.{name}", value) for key, each in table.tables.items() for name, value in self._flat(each)]
+        below = [
+            (f"{key}{self._blank()}.{self._blank()}{name}", value)
+            for key, each in table.tables.items()
+            for name, value in self._flat(each)
+        ]
         return [*table.leaves.items(), *below]
 
     def _inline(self, table: Table) -> str:
@@ -131,6 +145,23 @@ def texts(draw: DrawFn, wanted: SearchStrategy[Table] = tables) -> str:
     except tomllib.TOMLDecodeError:  # a dotted table that another part of the text defines by its header
         assume(False)
     return text
+
+
+# Values as settings have them: whether one suits its setting is nothing to TOML.
+VALUES = ["true", "1000", '"64m"', '["/run", "/tmp"]', '""']
+
+
+@st.composite
+def settings_files(draw: DrawFn, names: list[str]) -> str:
+    """Settings as the README writes them: dotted at the top, below their table's header, or some so and some so."""
+    chosen = draw(st.lists(st.sampled_from(names), unique=True))
+    dotted = {name.partition(".")[0] for name in chosen if draw(st.booleans())}
+    lines = [f"{name} = {draw(st.sampled_from(VALUES))}" for name in chosen if name.partition(".")[0] in dotted]
+    for table in dict.fromkeys(name.partition(".")[0] for name in chosen):
+        if table not in dotted:
+            below = [name.partition(".")[2] for name in chosen if name.partition(".")[0] == table]
+            lines += [f"[{table}]", *(f"{key} = {draw(st.sampled_from(VALUES))}" for key in below)]
+    return "\n".join(f"{draw(st.sampled_from(['', '', '# why' + chr(10)]))}{line}" for line in lines)
 
 
 CRI = {2: "io.containerd.grpc.v1.cri", 3: "io.containerd.cri.v1.runtime"}

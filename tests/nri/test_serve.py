@@ -118,7 +118,7 @@ def test_the_reference_plugins_options_are_understood(place: Place) -> None:
         said = program.wait_said("ContainerAdjustment none")
         assert "CreateContainerRequest {" in said
         assert '"destination": "/run/lock"' in said
-        assert '"message": "left alone"' in said
+        assert '"message":"left alone"' in said
     finally:
         assert program.end() == 0
 
@@ -253,7 +253,7 @@ def test_more_than_four_mebibytes_of_containers_are_taken(place: Place, version:
     missed.state = 3
     peer.handshake([SYSTEMD.pod], [*many(600, 8000), missed], chunk=chunk)
     assert serves(peer)
-    program.wait_said('"message": "missed"')
+    program.wait_said('"message":"missed"')
 
 
 def test_ten_thousand_containers_do_not_keep_a_new_one_waiting(place: Place) -> None:
@@ -265,7 +265,7 @@ def test_ten_thousand_containers_do_not_keep_a_new_one_waiting(place: Place) -> 
         each.state = 3
     peer.handshake([SYSTEMD.pod], systemd)
     assert serves(peer)  # while it still looks at what there was
-    assert program.said().count('"message": "missed"') < len(systemd)
+    assert program.said().count('"message":"missed"') < len(systemd)
     assert serves(peer)
 
 
@@ -328,7 +328,7 @@ def test_broken_settings_are_told_and_fail_systemd_alone(place: Place) -> None:
     program, _, peer = place.both()
     place.settings.write_text("[cgroup\n")
     program.signal(signal.SIGHUP)
-    program.wait_said('"message": "settings"')
+    program.wait_said('"message":"settings"')
     assert peer.create(SHELL) is None
     with pytest.raises(Refused, match=str(place.settings)):
         peer.create(SYSTEMD)
@@ -438,6 +438,6 @@ def test_a_descriptor_that_is_none_is_told(place: Place) -> None:
 def test_each_line_is_json(place: Place) -> None:
     program, _, peer = place.both()
     assert serves(peer)
-    program.wait_said('"message": "adjusted"')
+    program.wait_said('"message":"adjusted"')
     levels = [json.loads(line)["level"] for line in program.said().splitlines()]
     assert {*levels} <= {"info", "warning"}

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from oci_systemd import __version__
+from oci_systemd.host.log import Entry
 from tests.e2e.lab.container import Container, until
 from tests.e2e.lab.node import Node
 from tests.e2e.lab.product import call_make
@@ -33,8 +34,8 @@ PARTS = (
     "packaging",
 )  # what a package is made of
 # What the package depends on, and what its pages and completions are read by: nothing is fetched while it is installed.
-WANTED = """runc python3 python3-click python3-h2 python3-prometheus-client python3-protobuf python3-tomlkit
-    man-db logrotate zsh fish""".split()  # fmt: skip
+WANTED = """runc python3 python3-click python3-h2 python3-prometheus-client python3-protobuf python3-pythonjsonlogger
+    python3-tomlkit man-db logrotate zsh fish""".split()  # fmt: skip
 SYSTEMS = {
     "debian-12": RootFS("package-12", "bookworm", (*WANTED,)),
     "debian-13": RootFS("package-13", "trixie", (*WANTED, "python3-orjson")),
@@ -154,14 +155,19 @@ def magic(node: Node) -> bytes:
 # The package itself
 
 
-@pytest.mark.parametrize("file", ["deb/control.in", "rpm/oci-systemd.spec"])
+# What a package is called where it is not python3-NAME.
+NAMES = {
+    "deb/control.in": {"python-json-logger": "python3-pythonjsonlogger"},
+    "rpm/oci-systemd.spec": {"python-json-logger": "python3dist(python-json-logger)"},
+}
+
+
+@pytest.mark.parametrize("file", NAMES)
 def test_packages_ask_for_all_that_the_project_does(file: str) -> None:
     wanted = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["dependencies"]
     text = (SOURCE / "packaging" / file).read_text().replace("_", "-")
-    missing = [
-        name for name in (each.partition(">")[0] for each in wanted) if not re.search(rf"\bpython3-{name} ", text)
-    ]
-    assert missing == []
+    names = [NAMES[file].get(name, f"python3-{name}") for name in (each.partition(">")[0] for each in wanted)]
+    assert [name for name in names if not re.search(rf"\s{re.escape(name)} ", text)] == []
 
 
 def test_spec_is_of_this_version() -> None:
@@ -224,6 +230,8 @@ def test_plugin_finds_what_it_needs(installed: Node) -> None:
     said = until(installed.path("/run/nri.log").read_text, lambda text: "\n" in text, 20)
     installed.run("sh", "-c", "kill $(cat /run/nri.log.pid)", check=False)
     assert "the runtime cannot be reached at /run/none.sock" in said, said
+    entry = Entry("warning", "runtime", None, "")
+    assert [*json.loads(said.splitlines()[0])] == [*entry.fields(0)], said
 
 
 def test_unit_is_there_and_not_enabled(installed: Node) -> None:

@@ -66,6 +66,15 @@ MISTAKES = {
         ["line 2: setting log.level", "line 4: there is no setting tmpfs.sise", "line 5: setting tmpfs.paths"],
     ),
     "no TOML": ("[tmpfs\n", ["is no TOML: "]),
+    "dotted keys among tables": (
+        'log.level = "loud"\n[tmpfs]\nsise = 1\n',
+        ["line 1: setting log.level", "line 3: there is no setting tmpfs.sise"],
+    ),
+    "a dotted key of no table": ("#\ncgroups.oom = 1\n", ["line 2: there is no setting cgroups; did you mean cgroup?"]),
+    "a dotted key below a setting": ("#\ntmpfs.size.x = 1\n", ["line 2: setting tmpfs.size is"]),
+    "a dotted key twice": ("tmpfs.size = ''\ntmpfs.size = ''\n", ["is no TOML: ", "line 2"]),
+    "a header of a dotted key's table": ("tmpfs.copy_up = true\n[tmpfs]\n", ["is no TOML: ", "line 2"]),
+    "a table's header with a dot": ("[tmpfs.size]\nx = 1\n", ["line 1: setting tmpfs.size is"]),
     "a key twice": ("[tmpfs]\n[tmpfs]\n", ["is no TOML: ", "line 2"]),
 }
 

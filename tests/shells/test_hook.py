@@ -83,6 +83,8 @@ BROKEN = {
     "no TOML": "[",
     "wrong": "[tmpfs]\nsize = 3\n",
     "unknown": "x = 1\n",
+    "wrong, dotted": "tmpfs.size = 3\n",
+    "twice": "tmpfs.copy_up = true\ntmpfs.copy_up = true\n",
 }
 
 
@@ -208,9 +210,12 @@ def test_the_hook_json_is_podmans_schema() -> None:
 HEAVY = {"click", "json", "re", "dataclasses", "logging", "orjson", "typing", "pathlib", "tomllib", "oci_systemd.cli"}
 
 
-def test_it_loads_nothing_heavy(bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text", ["", "[tmpfs]\ncopy_up = true\n", "tmpfs.copy_up = true\n"], ids=["", "table", "dotted"]
+)
+def test_it_loads_nothing_heavy(text: str, bundle: Path, tmp_path: Path) -> None:
     command = [*LIGHT[:3], LIGHT[3].replace("main()", "main(); print(*sys.modules, file=sys.stderr)")]
-    loaded = set(call(UNWANTED, bundle, {}, command).stderr.decode().split())
+    loaded = set(call(UNWANTED, bundle, settings(tmp_path, text) if text else {}, command).stderr.decode().split())
     assert "oci_systemd.hook" in loaded
     assert not loaded & HEAVY
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import logging
 import os
 import shutil
 import signal
@@ -12,13 +14,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pythonjsonlogger.json import JsonFormatter
+from pythonjsonlogger.orjson import OrjsonFormatter
 
+from oci_systemd.nri.lines import Lines, logger
 from tests.shells.conftest import spec
 from tests.shells.wrapper import PYTHON, Wrapper, library
 
@@ -219,6 +225,10 @@ BROKEN = {
     "no TOML": "[log\n",
     "wrong value": "[log]\n\nlevel = 5\n",
     "unknown key": "[tmpfs]\nsizes = 1\n",
+    "wrong value of a dotted key": "# why\nlog.level = 5\n",
+    "dotted key that is no table's": "tmpfs.size.x = 1\n",
+    "dotted key of a table that a header made": "[tmpfs]\n[log]\ntmpfs.size = 5\n",
+    "key twice": "tmpfs.copy_up = true\n[tmpfs]\ncopy_up = true\n",
 }
 
 
@@ -231,6 +241,24 @@ def test_broken_settings_fail_what_is_wanted_with_file_and_line(
     assert result.returncode == 1
     assert str(wrapper.settings) in result.stderr
     assert "line" in result.stderr
+
+
+FORMS = {
+    "tables": '[log]\nfile = "LOG"\n[tmpfs]\npaths = ["/run/x"]\n[env]\ncontainer = "lab"\n',
+    "dotted": 'log.file = "LOG"\ntmpfs.paths = ["/run/x"]\nenv . container = "lab" # ours\n',
+    "both": 'log.file = "LOG"\nenv.container = "lab"\n\n[tmpfs]\npaths = ["/run/x"]\n',
+    "as only tomllib reads it": "log = { file = 'LOG' }\ntmpfs.paths = ['/run/x']\nenv.\"container\" = 'lab'\n",
+}
+
+
+@pytest.mark.parametrize("text", FORMS.values(), ids=FORMS)
+def test_settings_count_in_whatever_form_they_are_written(wrapper: Wrapper, systemd: dict[str, Any], text: str) -> None:
+    wrapper.configure(text.replace("LOG", str(wrapper.log)))
+    _, config = create(wrapper, systemd)
+    new = json.loads(config.read_text())
+    assert "container=lab" in new["process"]["env"]
+    assert [mount["destination"] for mount in new["mounts"]][2:] == ["/run/x"]
+    assert [entry["message"] for entry in logged(wrapper)] == ["adjusted"]
 
 
 @pytest.mark.parametrize("how", ["broken", "deep", "directory", "unreadable", "missing", "FIFO", "not UTF-8"])
@@ -598,13 +626,17 @@ def test_journal_that_takes_nothing_is_not_waited_for(
     assert (result.returncode, len(logged(wrapper))) == (7, 1)
 
 
-def test_line_is_python_json_logger_s(wrapper: Wrapper, systemd: dict[str, Any]) -> None:
+FORMATTERS: dict[str, Callable[..., logging.Formatter]] = {
+    "json": partial(JsonFormatter, json_serializer=partial(json.dumps, separators=(",", ":"))),
+    "orjson": OrjsonFormatter,
+}
+
+
+@pytest.mark.parametrize("formatted", FORMATTERS.values(), ids=FORMATTERS)
+def test_line_is_python_json_logger_s(
+    wrapper: Wrapper, systemd: dict[str, Any], formatted: Callable[..., logging.Formatter]
+) -> None:
     """The same record through the library gives the same line."""
-    import io
-    import logging
-
-    from pythonjsonlogger.json import JsonFormatter
-
     log_to(wrapper)
     create(wrapper, systemd)
     line = wrapper.log.read_text()
@@ -612,7 +644,7 @@ def test_line_is_python_json_logger_s(wrapper: Wrapper, systemd: dict[str, Any])
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     names = {"asctime": "time", "levelname": "level"}
-    formatter = JsonFormatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ", rename_fields=names)
+    formatter = formatted("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ", rename_fields=names)
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     record = logging.LogRecord("oci-systemd", logging.INFO, "", 0, fields["message"], None, None)
@@ -623,6 +655,18 @@ def test_line_is_python_json_logger_s(wrapper: Wrapper, systemd: dict[str, Any])
     handler.emit(record)
     assert json.loads(stream.getvalue()) == fields
     assert stream.getvalue() == line
+
+
+def test_line_is_the_plugin_s(wrapper: Wrapper, systemd: dict[str, Any]) -> None:
+    """What the wrapper makes by hand and what the plugin has made for it is the same text."""
+    log_to(wrapper)
+    systemd["annotations"] = {"io.kubernetes.cri.container-name": "n\u00e4me \x7f\u2028\U0001f600", f"{KEY}.typo": "x"}
+    create(wrapper, systemd)
+    line = wrapper.log.read_text()
+    assert "\\u00e4me \\u007f\\u2028\\ud83d\\ude00" in line
+    told: list[tuple[str, str]] = []
+    logger(Lines(told.append)).warning(json.loads(line))
+    assert told == [("warning", line.removesuffix("\n"))]
 
 
 # --- kill ---

@@ -54,7 +54,8 @@ class Failure(Problem):
 
 
 class Plugin:
-    """`answer` each call; then, while nothing else comes, `do_later`. `runtime` is the one that is connected, "" for none."""
+    """`answer` each call; then, while nothing else comes, `do_later`. `runtime` is the one that is connected, "" for none; it asks
+    for containers once it `serves`: when Synchronize has been answered (nri, adaptation.go, startPlugin)."""
 
     def __init__(
         self, node: Node, log: Callable[[Entry], None], show: Callable[[str, Message | None], None] | None
@@ -63,6 +64,7 @@ class Plugin:
         self._answers = Answers(node)
         self.counts = Counts()
         self.runtime = ""
+        self.serves = False
         self._log = log
         self._show = show
         self._later: deque[Callable[[], None]] = deque()
@@ -82,6 +84,7 @@ class Plugin:
         while self._later:
             self._later.popleft()()
         self.runtime = ""
+        self.serves = False
         self._synchronizing = []
         self._unseen = None
         self._told, self._still = self._told | self._still, set()
@@ -139,6 +142,7 @@ class Plugin:
         self._synchronizing.append(request)
         if not request.more:
             self._unseen, self._synchronizing = _requests(self._synchronizing), []
+            self.serves = True
         return MESSAGES["SynchronizeResponse"](more=request.more)
 
     def _create_container(self, request: Message) -> Message:

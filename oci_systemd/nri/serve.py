@@ -156,7 +156,7 @@ class Server:
     @property
     def state(self) -> str:
         """In words, for who asks."""
-        return f"{CONNECTED} to {self.plugin.runtime}" if self.plugin.runtime else f"not connected: {self._trouble}"
+        return f"{CONNECTED} to {self.plugin.runtime}" if self.plugin.serves else f"not connected: {self._trouble}"
 
     def _take(self, peer: socket.socket, message: Message) -> None:
         """Answer a call, or read the answer to our own."""

@@ -127,6 +127,7 @@ def test_what_is_the_machines_business_is_not_looked_at(root: Path, place: str) 
     ("path", "ours"),
     [
         ("usr/lib/python3/dist-packages/click/__pycache__/core.cpython-313.pyc", False),
+        ("usr/share/python3/debpython/__pycache__/files.cpython-313.pyc", False),
         ("etc/pam.d/common-auth", False),
         ("usr/lib/oci-systemd/__pycache__/core.cpython-313.pyc", True),
         ("etc/pam.d/oci-systemd", True),

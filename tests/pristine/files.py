@@ -13,7 +13,7 @@ OUTSIDE = "dev home proc root run sys tmp var".split()
 SCRIPTS = re.compile(
     r"/etc/(?:inputrc|networks|ld\.so\.cache|pam\.d/common-[-a-z]+)"  # readline-common, netbase, libc-bin, libpam-runtime
     r"|/etc/python3(?:/debian_config)?|/usr/local/lib/python3[.\d]*(?:/dist-packages)?"  # python3-minimal
-    r"|/usr/lib/python3(?:\.\d+)?/(?:[^/]+/)*__pycache__(?:/.*)?|/usr/share/python3/__pycache__(?:/.*)?"  # py3compile
+    r"|/usr/(?:lib|share)/python3(?:\.\d+)?/(?:[^/]+/)*__pycache__(?:/.*)?"  # py3compile, and its own
     r"|/etc/sgml(?:/catalog)?|/usr/local/share/sgml(?:/\w+)?"  # sgml-base
 )
 MERGED = re.compile(r"\A/(?=(?:s?bin|lib(?:32|64|x32)?)(?:/|$))")

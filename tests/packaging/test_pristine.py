@@ -22,7 +22,7 @@ COVERED = {name for case in CASES for name in case.targets}
 # What runs before anything is installed.
 MODULES = [
     *sorted((SOURCE / "tests/pristine").glob("*.py")),
-    *(SOURCE / f"tests/e2e/lab/{name}.py" for name in ("closing", "node", "rootfs")),
+    *(SOURCE / f"tests/e2e/lab/{name}.py" for name in ("closing", "node", "rootfs", "silence")),
 ]
 
 

@@ -59,8 +59,11 @@ def assemble(base: Base, home: Path, inside: Path, compiler: list[str]) -> None:
             module.unlink()
     compile_all(compiler, home / STDLIB, inside / STDLIB)
     shutil.copy(program(base.root / "usr"), program(home))
-    words = ["--set-interpreter", f"{inside}/lib/{base.loader.name}", "--force-rpath", "--set-rpath", f"{inside}/lib"]
-    subprocess.run(["patchelf", *words, str(program(home))], check=True)
+    for words in (
+        ["--force-rpath", "--set-rpath", f"{inside}/lib"],
+        ["--set-interpreter", f"{inside}/lib/{base.loader.name}"],
+    ):
+        subprocess.run(["patchelf", *words, str(program(home))], check=True)
 
 
 def needed_by(file: Path) -> set[str]:

@@ -51,7 +51,7 @@ class Installed:
         bundle = self.place / name
         (bundle / "rootfs").mkdir(parents=True, exist_ok=True)
         (bundle / "config.json").write_text(json.dumps(spec("/sbin/init")))
-        words = [self.prefix / "bin/oci-systemd-runtime", "create", "--bundle", bundle, "ID"]
+        words = [str(self.prefix / "bin/oci-systemd-runtime"), "create", "--bundle", str(bundle), "ID"]
         environ = {"PATH": os.defpath, "OCI_SYSTEMD_CONFIG": str(self.settings)}
         code = subprocess.run(words, env=environ, check=False, timeout=60).returncode
         return code == 0 and "container_uuid" in (bundle / "config.json").read_text()

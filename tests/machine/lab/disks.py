@@ -1,11 +1,12 @@
 """The machine's two disks: its own file system, made of Debian packages and nothing else, and its engines' stores.
 
-Law: as with make, what is there is whole, and younger than what it is made of; no machine writes to it.
+Law: what is there is whole, and a key beside it says what it is made of; no machine writes to it.
 """
 
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable
+from hashlib import sha256
 from pathlib import Path
 
 from tests.e2e.lab.node import Node
@@ -38,14 +39,22 @@ def disks() -> tuple[Path, Path]:
 
 
 def made(name: str, trees: Iterable[RootFS], make: Callable[[Path], None]) -> Path:
-    target, beside = CACHE / name, CACHE / f".{name}.new"
-    sources = [*RECIPES, *(each.marker for each in trees)]
-    if not target.exists() or any(each.stat().st_mtime > target.stat().st_mtime for each in sources):
+    target, beside, key = CACHE / name, CACHE / f".{name}.new", CACHE / f"{name}.key"
+    wanted = identity(trees)
+    if not target.exists() or not key.exists() or key.read_text() != wanted:
+        key.unlink(missing_ok=True)
         beside.unlink(missing_ok=True)
         with noise():
             make(beside)
         beside.rename(target)
+        key.write_text(wanted)
     return target
+
+
+def identity(trees: Iterable[RootFS]) -> str:
+    """Return what tells a disk from one of other trees, or made another way: the recipes, and when each tree was made."""
+    recipes = sha256(b"".join(each.read_bytes() for each in RECIPES)).hexdigest()
+    return "\n".join([recipes, *sorted(f"{each.name} {each.marker.stat().st_mtime_ns}" for each in trees), ""])
 
 
 def format_disk(disk: Path, tree: Path) -> None:

@@ -5,6 +5,7 @@ with the process that started it.
 """
 
 import base64
+import os
 import shlex
 import subprocess
 import tempfile
@@ -21,6 +22,8 @@ from tests.ports import free_port
 SCRIPT = Path(__file__).with_name("machine.sh")
 MEMORY = 4096
 TO_BOOT = 240  # thirty on two cores that are idle
+# What it writes is written to no disk, for which others would wait when they sync.
+OVERLAYS = Path("/dev/shm")
 EXCLUDED = ("./.git", "./.venv", "./build", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis")
 
 # No word of ours is in its file system: what makes it this machine is told at boot. It waits at basic.target for its engines'
@@ -61,8 +64,11 @@ class Machine(Closing):
         command += ["-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile="]
         # A session of its own: an interrupt from the keyboard must not end it before its containers' tests are told.
         script = ["bash", str(SCRIPT), str(self.directory), "setpriv", "--pdeathsig", "KILL", *command]
+        overlays = {"TMPDIR": str(OVERLAYS)} if OVERLAYS.is_dir() else {}
         pipe = subprocess.PIPE
-        return subprocess.Popen(script, stdin=pipe, stderr=pipe, text=True, start_new_session=True)
+        return subprocess.Popen(
+            script, env=os.environ | overlays, stdin=pipe, stderr=pipe, text=True, start_new_session=True
+        )
 
     def _wait(self) -> None:
         end = time.monotonic() + TO_BOOT

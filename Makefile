@@ -69,11 +69,12 @@ demo: tools-demo python
 
 # As many workers as processors; tests/workers.py says which tests stay together.
 PYTEST = $(VENV)/bin/python -m pytest -n auto --durations=20
+CHECKED = tests/core tests/laws tests/shells tests/engines
 check: lint
-	$(PYTEST) tests/core tests/laws tests/shells tests/engines
+	$(PYTEST) $(CHECKED)
 
 test: tools-test lint
-	$(PYTEST) --ignore=tests/machine
+	$(PYTEST) $(CHECKED) tests/nri tests/fuzz tests/packaging tests/e2e
 
 test-all: tools-test tools-machine lint
 	$(PYTEST)

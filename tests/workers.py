@@ -16,24 +16,24 @@ GROUPS = [
     for each in (
         r"tests/machine/",  # one machine
         r"tests/e2e/.*\[(?:.*-)?(containerd-\d-\w+)",  # one engine in one configuration
-        r"tests/e2e/.*\[(?:.*-)?(runc-[\d.]+)",  # one node
+        r"tests/e2e/.*\[(?:.*-)?(runc-)",  # the nodes, which judge seconds: never beside each other
         r"tests/(?:e2e|packaging)/\w+",  # what a module builds
         r"[^\[]+",  # one function with all its parameters
     )
 ]
-# The order of the queue, by patterns of groups. The machine works longest. What judges seconds runs beside it, or beside
-# properties, which take one processor and no disk.
+# The order of the queue, by patterns of groups. The machine works longest. What judges seconds runs beside it, or beside what
+# takes one processor and no disk. What is built first is used again by the others.
 ORDER = [
     re.compile(each)
     for each in (
         r"tests/machine/",
         r"runc-",
-        r"tests/laws/",
+        r"tests/(?:laws|nri|shells)/",
+        r"tests/e2e/test_bundle",
+        r"tests/e2e/test_node_installer",
         r"containerd-",
         r"tests/e2e/",
         r"tests/packaging/test_deb",
-        r"tests/nri/",
-        r"tests/shells/",
         r"tests/(?!fuzz/)",
         r"tests/fuzz/",  # seconds that are set: they fill the end
     )

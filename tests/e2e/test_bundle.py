@@ -125,7 +125,7 @@ def test_a_version_that_was_unpacked_by_hand_makes_itself_the_one_that_is_called
 
 
 def test_the_tree_is_the_same_when_it_is_built_again(bundle: Path, tmp_path: Path) -> None:
-    make("bundle", out=tmp_path / "build")
+    make("bundle", out=tmp_path / "build", fresh=True)
     assert version(tree("amd64", tmp_path / "build")) == version(bundle)
     same = subprocess.run(
         ["diff", "-r", "--no-dereference", bundle, tree("amd64", tmp_path / "build")], capture_output=True, text=True

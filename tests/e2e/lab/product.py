@@ -25,12 +25,21 @@ def call_make(*words: str, source: Path = SOURCE, **environment: str) -> subproc
         return subprocess.run(command, env=inherited | environment, capture_output=True, text=True)
 
 
-def make(*words: str, out: Path = OUT) -> str:
-    """What make prints, of what it builds into OUT."""
+def make(*words: str, out: Path = OUT, fresh: bool = False) -> str:
+    """What make prints, of what it builds into OUT; Debian's packages come anew where it is to be FRESH."""
+    if not fresh and out != OUT:
+        lend(out)
     done = call_make(f"PYTHON={sys.executable}", f"BUILD={out}", *words)
     if done.returncode:
         raise LabError(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout
+
+
+def lend(out: Path) -> None:
+    """Give a build in OUT what an earlier one has unpacked of Debian's packages: a marker beside a tree says that it is whole."""
+    for marker in (OUT / "bundle").glob(".base-*.packages"):
+        (out / "bundle").mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cp", "--archive", marker.with_suffix(""), marker, out / "bundle"], check=True)
 
 
 def tree(arch: str, out: Path = OUT) -> Path:

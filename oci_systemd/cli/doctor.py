@@ -86,7 +86,7 @@ def _table(findings: list[Finding]) -> str:
 
 
 def _machine() -> Machine:
-    host = machine.this_host(None)
+    host = machine.this_host()
     settings = settings_file.load_or_default(settings_file.chosen(os.environb))
     selinux = Path("/sys/fs/selinux")
     mode = {"1": "enforcing", "0": "permissive"}.get(_text(selinux / "enforce"), "")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from tomllib import TOMLDecodeError, loads
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
@@ -25,12 +25,12 @@ from oci_systemd.core.paths import clean
 from oci_systemd.core.settings import TABLE, Settings, mistake
 from oci_systemd.host import bundle, settings_file
 from oci_systemd.host.decide import decide
-from oci_systemd.host.machine import this_host
+from oci_systemd.host.machine import seen, this_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from oci_systemd.core.adjust import Adjustment
+    from oci_systemd.core.adjust import Adjustment, Questions
     from oci_systemd.core.apply import Spec
     from oci_systemd.core.container import Container
     from oci_systemd.core.host import Root
@@ -116,7 +116,7 @@ class Given:
         settings: Settings,
         id: str | None,
         annotations: Sequence[tuple[str, str]],
-        host: Callable[[Root | None], Host],
+        host: Callable[[Root | None, Questions, str], Host],
     ) -> None:
         self.settings = settings
         self.id = id
@@ -167,9 +167,9 @@ def load(path: str, file: str) -> Config:
     return bundle.decode(data, "stdin")
 
 
-def _host(*, this: bool) -> Callable[[Root | None], Host]:
+def _host(*, this: bool) -> Callable[[Root | None, Questions, str], Host]:
     """What makes a Host of a root: this machine, looked at once, or a target with cgroup v2 and nsdelegate."""
-    return (this_host(None) if this else Host()).with_root
+    return partial(seen, this_host()) if this else lambda root, asked, bundle: Host(root=root)
 
 
 def _complete(names: Iterable[str]) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:

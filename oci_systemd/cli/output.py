@@ -121,10 +121,25 @@ class Progress:
 
 
 def encoded(document: object) -> bytes:
-    """`document` as indented JSON in UTF-8, for machines."""
+    """`document` as indented JSON in UTF-8, for machines, or for the terminal that stdout is."""
     import orjson
 
-    return orjson.dumps(_encodable(document), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return json_bytes(orjson.dumps(_encodable(document), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def json_bytes(data: bytes) -> bytes:
+    """JSON for stdout: as it is, but on a terminal with JSON's own escapes for what a terminal obeys (C1 controls, marks that turn
+    the text around). They stand in strings alone."""
+    if not on_terminal(sys.stdout):
+        return data
+    text = data.decode(errors="replace")
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else _escaped(letter) for letter in text).encode()
+
+
+def _escaped(letter: str) -> str:
+    """A letter as JSON escapes it: by its UTF-16 units."""
+    units = letter.encode("utf-16-be")
+    return "".join(f"\\u{units[index]:02x}{units[index + 1]:02x}" for index in range(0, len(units), 2))
 
 
 def _encodable(value: object) -> object:

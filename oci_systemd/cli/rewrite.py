@@ -10,7 +10,7 @@ import click
 
 from oci_systemd.cli.diff import coloured, unified
 from oci_systemd.cli.given import STDIN, Given, container_options
-from oci_systemd.cli.output import Progress, on_terminal, out, say
+from oci_systemd.cli.output import Progress, json_bytes, on_terminal, out, say
 from oci_systemd.core.errors import Problem, Refused, SettingsError
 from oci_systemd.host import bundle
 
@@ -107,7 +107,7 @@ def _action(*, in_place: bool, diff: bool, check: bool) -> Callable[[str, Found,
 
 
 def _print(path: str, found: Found, new: str) -> None:
-    out(new.encode())
+    out(json_bytes(new.encode()))
 
 
 def _name(path: str, found: Found, new: str) -> None:

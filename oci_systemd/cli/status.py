@@ -20,7 +20,7 @@ from oci_systemd.cli.given import config_option, settings_from
 from oci_systemd.cli.installed import launchers
 from oci_systemd.cli.output import encoded, heading, out, safe, say, table
 from oci_systemd.core.annotations import Annotations
-from oci_systemd.core.container import CONTAINER_NAME, POD_NAME, POD_NAMESPACE, Container, from_spec
+from oci_systemd.core.container import Container, from_spec, identity
 from oci_systemd.core.detect import detect
 from oci_systemd.core.effects import effects
 from oci_systemd.core.errors import Problem, Refused, SpecError
@@ -119,7 +119,7 @@ class Row:
 
     def __init__(self, state: State, settings: Settings) -> None:
         self.state = state
-        self.container = Container(id=state.entry.id, annotations=state.annotations)
+        self.container = _known(state)
         self.reason: str | None = None
         self.effects: list[Effect] | None = None
         self.problem: str | None = None
@@ -140,15 +140,15 @@ class Row:
 
     @property
     def namespace(self) -> str:
-        return self.container.first(POD_NAMESPACE)
+        return self.container.pod_namespace
 
     @property
     def pod(self) -> str:
-        return self.container.first(POD_NAME)
+        return self.container.pod_name
 
     @property
     def name(self) -> str:
-        return self.container.first((*CONTAINER_NAME, NERDCTL_NAME))
+        return self.container.name or self.container.annotations.get(NERDCTL_NAME, "")
 
     def document(self) -> dict[str, object]:
         state, entry = self.state, self.state.entry
@@ -170,6 +170,12 @@ class Row:
             "bundle": state.bundle or None,
             "problem": self.problem,
         }
+
+
+def _known(state: State) -> Container:
+    """What is known of a container whose config.json cannot be read."""
+    name, _, pod, namespace = identity(state.annotations)
+    return Container(id=state.entry.id, name=name, pod_name=pod, pod_namespace=namespace, annotations=state.annotations)
 
 
 def _described(state: State) -> Container:

@@ -5,22 +5,25 @@ from __future__ import annotations
 from oci_systemd.core import annotations as a
 from oci_systemd.core.annotations import Annotations
 from oci_systemd.core.case import Case
-from oci_systemd.core.detect import INITS, Verdict, asks_for_cgroup, command, detect, looks_like_systemd
+from oci_systemd.core.cgroups import cgroups, is_top
+from oci_systemd.core.detect import INITS, Verdict, asks_for_cgroup, command, detect, located, looks_like_systemd
 from oci_systemd.core.edits import Edit
 from oci_systemd.core.errors import Refused, printable
 from oci_systemd.core.host import Host
-from oci_systemd.core.paths import LOST, clean
+from oci_systemd.core.paths import LOST
 from oci_systemd.core.rules import (
     CGROUP_PLACE,
     DBUS_MACHINE_ID,
     ETC_MACHINE_ID,
     NEEDED,
+    NEW_CGROUP,
     RULES,
     Kept,
     Warn,
     cgroup,
     is_cgroup,
     is_read_only,
+    uncover,
 )
 
 TYPE_CHECKING = False
@@ -48,13 +51,22 @@ class Adjustment:
 
 
 class Questions:
-    """What `adjust` wants to know of the root file system: the links on the way to `paths` and `files`, and what `files` are."""
+    """What `adjust` wants to know. Of the root file system: the links on the way to `paths` and `files`, and what `files` are.
+    Of the host: which of `cgroups` hold a process, and which of `sources`, of bind mounts, are cgroup file systems."""
 
-    __slots__ = ("files", "paths")
+    __slots__ = ("cgroups", "files", "paths", "sources")
 
-    def __init__(self, paths: Iterable[str] = (), files: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        paths: Iterable[str] = (),
+        files: Iterable[str] = (),
+        cgroups: Iterable[str] = (),
+        sources: Iterable[str] = (),
+    ) -> None:
         self.paths = tuple(dict.fromkeys(paths))
         self.files = tuple(files)
+        self.cgroups = tuple(cgroups)
+        self.sources = tuple(sources)
 
     def __bool__(self) -> bool:
         return bool(self.paths)
@@ -64,13 +76,20 @@ def questions(container: Container, settings: Settings) -> Questions:
     """The Questions that this container raises: none where it is left alone for what it says itself."""
     annotations = Annotations(container)
     program = command(container.args)
-    wanted = bool(looks_like_systemd(program, settings)) or annotations.get(a.WANTED) == "true"
+    path = located(program, container.cwd)
+    wanted = bool(looks_like_systemd(program, path, settings)) or annotations.get(a.WANTED) == "true"
     if container.is_sandbox or not (wanted or asks_for_cgroup(annotations)):
         return Questions()
     case = Case(container, annotations, settings, Host(), wanted=wanted)
     mounts = (mount.destination for mount in container.mounts)
-    inits = [clean(program)] if clean(program) in INITS else []
-    return Questions((*mounts, CGROUP_PLACE, *NEEDED, *case.tmpfs_paths()), (ETC_MACHINE_ID, DBUS_MACHINE_ID, *inits))
+    inits = [path] if path in INITS else []
+    binds = (mount for mount in container.mounts if mount.destination == CGROUP_PLACE and mount.is_bind)
+    return Questions(
+        (*mounts, CGROUP_PLACE, *NEEDED, *case.tmpfs_paths()),
+        (ETC_MACHINE_ID, DBUS_MACHINE_ID, *inits),
+        cgroups(container.cgroups_path),
+        (mount.source for mount in binds),
+    )
 
 
 def adjust(container: Container, settings: Settings, host: Host) -> Adjustment:
@@ -87,13 +106,14 @@ def adjust(container: Container, settings: Settings, host: Host) -> Adjustment:
     mistakes = [*_mistakes(case)]
     if mistakes:
         raise Refused(*mistakes)
+    uncovered = [*uncover(case)] if verdict.wanted and case.annotations.get(a.CGROUP) != "ro" else []
     obstacle = _obstacle(case)
     if obstacle and (verdict.asked or asks):
         raise Refused(obstacle)
     if obstacle:
         return Adjustment(verdict.but(obstacle), reports)
     rules = RULES if verdict.wanted else (cgroup,)
-    return Adjustment(verdict, [*reports, *(finding for rule in rules for finding in rule(case))])
+    return Adjustment(verdict, [*reports, *uncovered, *(finding for rule in rules for finding in rule(case))])
 
 
 def _reports(annotations: Annotations, *, wanted: bool) -> Iterator[Finding]:
@@ -130,11 +150,13 @@ def _forbidden_paths(case: Case) -> Iterator[str]:
 
 def _obstacle(case: Case) -> str:
     """Why systemd's cgroup cannot be made writable, and what to change; "" where it can, or need not."""
+    if case.host.root and case.host.root.lost:
+        return f"its mounts lead through more than {case.host.root.lost} parts of symbolic links in the image; mount at fewer links"
     index = case.mounted_at(CGROUP_PLACE)
     if index is None:
         return f"it has no mount at {CGROUP_PLACE}; systemd needs one of type cgroup"
     mount = case.mounts[index]
-    if case.annotations.get(a.CGROUP) == "ro" or not is_read_only(mount):
+    if case.annotations.get(a.CGROUP) == "ro" or not (is_read_only(mount) or mount is NEW_CGROUP):
         return ""
     if not is_cgroup(mount):
         kind = "bind" if mount.is_bind else mount.type
@@ -145,6 +167,11 @@ def _obstacle(case: Case) -> str:
         return (
             "it gets no cgroup of its own, so that a writable mount would be its starter's; do not disable its cgroups"
         )
+    path = case.container.cgroups_path
+    if is_top(path):
+        return f"its linux.cgroupsPath {a.quoted(path)} is no cgroup of its own, but the top of the hierarchy; give it its own"
+    if any(each in case.host.occupied for each in cgroups(path)):
+        return f"its linux.cgroupsPath {a.quoted(path)} is a cgroup that holds processes already; give it its own"
     if not case.host.cgroup_v2:
         return f"the host's {CGROUP_PLACE} is not cgroup v2; boot the host with systemd.unified_cgroup_hierarchy=1"
     if case.settings.flag("cgroup.require_nsdelegate") and not case.host.nsdelegate:

@@ -53,6 +53,10 @@ def _add_mount(spec: Spec, edit: e.AddMount) -> Spec:
     )
 
 
+def _remove_mount(spec: Spec, edit: e.RemoveMount) -> Spec:
+    return _within(spec, ("mounts",), lambda mounts: [*_array(mounts)[: edit.index], *_array(mounts)[edit.index + 1 :]])
+
+
 def _set_mount_options(spec: Spec, edit: e.SetMountOptions) -> Spec:
     def change(value: Json) -> Json:
         mounts = list(_array(value))
@@ -112,6 +116,7 @@ def _remove_device(spec: Spec, edit: e.RemoveDevice) -> Spec:
 
 APPLY: dict[type[e.Edit], Callable[[Spec, Never], Spec]] = {
     e.AddMount: _add_mount,
+    e.RemoveMount: _remove_mount,
     e.SetMountOptions: _set_mount_options,
     e.SetEnv: _set_env,
     e.SetMachineId: _set_env,

@@ -22,7 +22,7 @@ READ = ("container", "container_uuid")  # the variables that rules look at
 
 
 class View:
-    """Where paths lead by one set of links, past the mounts at `destinations`, a list that grows by `Case.add_mount` alone."""
+    """Where paths lead by one set of links, past the mounts at `destinations`, a list that changes by `Case` alone."""
 
     __slots__ = ("_destinations", "_places", "_prefixes", "_reach", "links")
 
@@ -47,6 +47,10 @@ class View:
         else:
             self._places.insert(index, place)
 
+    def removed(self) -> None:
+        """A mount is no more, and hides no link any more."""
+        self._places = None
+
     def places(self) -> list[str]:
         """The place of each mount."""
         if self._places is None:
@@ -62,7 +66,7 @@ class View:
 
 
 class Case:
-    """`mounts` starts as the container's own and grows with each mount that a rule adds; all else stays as it is.
+    """`mounts` starts as the container's own and changes with each mount that a rule adds or removes; all else stays as it is.
 
     Two views, the same one where the root file system is visible. Where it is not: `placing` has the usual links, so that
     nothing is hidden should they be there; `presence` has none, so that nothing is left out should they not.
@@ -93,6 +97,12 @@ class Case:
         self.destinations.insert(index, mount.destination)
         for view in {self.presence, self.placing}:
             view.added(index, mount.destination)
+
+    def remove_mount(self, index: int) -> None:
+        """Have the mount at `index` no more."""
+        del self.mounts[index], self.destinations[index]
+        for view in {self.presence, self.placing}:
+            view.removed()
 
     def mounted_at(self, path: str) -> int | None:
         """The index of the visible mount at `path`, None if there is none. The twin counts wherever it follows its mount."""

@@ -20,10 +20,21 @@ SANDBOX = {
     "io.kubernetes.cri-o.ContainerType": "sandbox",
     "io.kubernetes.docker.type": "podsandbox",
 }
-CONTAINER_NAME = ("io.kubernetes.cri.container-name", "io.kubernetes.container.name")
-POD_UID = ("io.kubernetes.cri.sandbox-uid", "io.kubernetes.pod.uid")
-POD_NAME = ("io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name")
-POD_NAMESPACE = ("io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace")
+CONTAINERD, CRIO = "io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"  # on every container of each
+# The annotations by which an engine names a container, its pod's UID, name and namespace: containerd's, and all others'.
+OF_CONTAINERD = (
+    "io.kubernetes.cri.container-name",
+    "io.kubernetes.cri.sandbox-uid",
+    "io.kubernetes.cri.sandbox-name",
+    "io.kubernetes.cri.sandbox-namespace",
+)
+OF_OTHERS = (
+    "io.kubernetes.container.name",
+    "io.kubernetes.pod.uid",
+    "io.kubernetes.pod.name",
+    "io.kubernetes.pod.namespace",
+)
+CRIO_CGROUPS = (":crio:", "/crio-")  # in the path of each of its containers' cgroups, by either driver
 
 
 class Mount:
@@ -51,14 +62,17 @@ class Container:
     """What the core knows of one container. Everything is a plain value; nothing is changed after construction.
 
     `root_path` is the root file system as the spec names it: absolute, or relative to the bundle; "" where it names none.
-    `own_cgroup` is false where the runtime was told to make none (podman --cgroups=disabled): a private cgroup namespace then
-    begins at the cgroup of whoever starts it, which may be the host's root.
+    `cwd` is "" where it is not known. `cgroups_path` is linux.cgroupsPath as it is given. `own_cgroup` is false where the
+    runtime was told to make none (podman --cgroups=disabled): a private cgroup namespace then begins at the cgroup of whoever
+    starts it, which may be the host's root.
     """
 
     __slots__ = (
         "annotations",
         "apparmor_profile",
         "args",
+        "cgroups_path",
+        "cwd",
         "devices",
         "env",
         "id",
@@ -66,6 +80,8 @@ class Container:
         "name",
         "namespaces",
         "own_cgroup",
+        "pod_name",
+        "pod_namespace",
         "pod_uid",
         "readonly_root",
         "root_path",
@@ -80,12 +96,16 @@ class Container:
         id: str = "",
         name: str = "",
         pod_uid: str = "",
+        pod_name: str = "",
+        pod_namespace: str = "",
         args: Sequence[str] = (),
+        cwd: str = "",
         env: Sequence[str] = (),
         mounts: Sequence[Mount] = (),
         annotations: Mapping[str, str] | None = None,
         namespaces: Mapping[str, str] | None = None,
         own_cgroup: bool = True,
+        cgroups_path: str = "",
         uid: int = 0,
         root_path: str = "",
         readonly_root: bool = False,
@@ -96,13 +116,17 @@ class Container:
     ) -> None:
         self.id = id
         self.annotations = annotations or {}
-        self.name = name or self.first(CONTAINER_NAME)
+        self.name = name
         self.pod_uid = pod_uid
+        self.pod_name = pod_name
+        self.pod_namespace = pod_namespace
         self.args = tuple(args)
+        self.cwd = cwd
         self.env = tuple(env)
         self.mounts = tuple(mounts)
         self.namespaces = namespaces or {}
         self.own_cgroup = own_cgroup
+        self.cgroups_path = cgroups_path
         self.uid = uid
         self.root_path = root_path
         self.readonly_root = readonly_root
@@ -111,18 +135,14 @@ class Container:
         self.devices = tuple(devices)
         self.unified = unified or {}
 
-    def first(self, keys: Sequence[str]) -> str:
-        """The first of these annotations that is there and not empty, else ""."""
-        return next((self.annotations[key] for key in keys if self.annotations.get(key)), "")
-
     @property
     def is_sandbox(self) -> bool:
         return any(self.annotations.get(key) == value for key, value in SANDBOX.items())
 
     @property
     def pod(self) -> str:
-        """`namespace/name` of the pod, as far as the annotations tell; "" outside Kubernetes."""
-        return "/".join(part for part in (self.first(POD_NAMESPACE), self.first(POD_NAME)) if part)
+        """`namespace/name` of the pod, as far as the engine tells; "" outside Kubernetes."""
+        return "/".join(part for part in (self.pod_namespace, self.pod_name) if part)
 
     def has_private(self, namespace: str) -> bool:
         """Whether the container gets a namespace of its own: it is listed, without a path (runtime-spec, config-linux)."""
@@ -134,14 +154,22 @@ def from_spec(spec: Json, id: str = "", *, own_cgroup: bool = True) -> Container
     root = _Reader(spec, "")
     process, linux = root.object("process"), root.object("linux")
     namespaces = linux.objects("namespaces")
+    annotations, cgroups_path = root.string_map("annotations"), linux.string("cgroupsPath")
+    name, pod_uid, pod_name, pod_namespace = identity(annotations, cgroups_path)
     return Container(
         id=id,
+        name=name,
+        pod_uid=pod_uid,
+        pod_name=pod_name,
+        pod_namespace=pod_namespace,
         args=process.strings("args"),
+        cwd=process.string("cwd"),
         env=process.strings("env"),
         mounts=[_mount(entry) for entry in root.objects("mounts")],
-        annotations=root.string_map("annotations"),
+        annotations=annotations,
         namespaces={entry.string("type"): entry.string("path") for entry in namespaces},
         own_cgroup=own_cgroup,
+        cgroups_path=cgroups_path,
         uid=process.object("user").integer("uid"),
         root_path=root.object("root").string("path"),
         readonly_root=root.object("root").boolean("readonly"),
@@ -152,18 +180,51 @@ def from_spec(spec: Json, id: str = "", *, own_cgroup: bool = True) -> Container
     )
 
 
+def identity(annotations: Mapping[str, str], cgroups_path: str = "") -> tuple[str, ...]:
+    """The container's name, its pod's UID, name and namespace, as the engine that wrote the spec has them; "" for each unknown one.
+
+    CRI-O hands on every annotation that a pod's author writes, so that containerd's keys may stand beside its own; the path of the
+    cgroup is the engine's alone.
+    """
+    crio = CRIO in annotations and (CONTAINERD not in annotations or any(mark in cgroups_path for mark in CRIO_CGROUPS))
+    keys = OF_CONTAINERD if CONTAINERD in annotations and not crio else OF_OTHERS
+    return tuple(annotations.get(key, "") for key in keys)
+
+
 def _mount(entry: _Reader) -> Mount:
     return Mount(entry.string("destination"), entry.string("type"), entry.string("source"), entry.strings("options"))
 
 
 class _Reader:
-    """One object of the spec, read by key and type. `null` is what is absent, or "" (Go's encoding/json)."""
+    """One object of the spec, read by key and type. `null` is what is absent, or "" (Go's encoding/json).
 
-    def __init__(self, value: Json, place: str) -> None:
+    Go takes a key in any spelling of upper and lower case for the field, C takes none but the right one. So a wrong spelling is
+    bad input, unless the object is a map, where every key stands for itself.
+    """
+
+    def __init__(self, value: Json, place: str, *, is_map: bool = False) -> None:
         if not isinstance(value, dict):
             raise SpecError(f"{place or 'the spec'} is {_type(value)} where an object belongs")
         self.value = value
         self.place = place
+        self.folded = set() if is_map else {key.casefold() for key in value}
+        if not is_map and len(self.folded) != len(value):
+            raise SpecError(
+                f"{place or 'the spec'} has keys that differ in upper and lower case alone: {self._alike()}"
+            )
+
+    def _alike(self) -> str:
+        """Two keys that differ in case alone."""
+        seen: dict[str, str] = {}
+        return next(
+            f"{seen[key.casefold()]} and {key}" for key in self.value if seen.setdefault(key.casefold(), key) != key
+        )
+
+    def _get(self, key: str) -> Json:
+        value = self.value.get(key)
+        if value is None and key not in self.value and key.casefold() in self.folded:
+            raise SpecError(f"{self._at(key)} is spelled with other upper and lower case; runtimes disagree on it")
+        return value
 
     def _wrong(self, key: str, value: Json, expected: str) -> SpecError:
         return SpecError(f"{self._at(key)} is {_type(value)} where {expected} belongs")
@@ -172,20 +233,20 @@ class _Reader:
         return f"{self.place}.{key}" if self.place else key
 
     def object(self, key: str) -> _Reader:
-        value = self.value.get(key)
+        value = self._get(key)
         return _Reader({} if value is None else value, self._at(key))
 
     def objects(self, key: str) -> list[_Reader]:
         return [_Reader(value, f"{self._at(key)}[{index}]") for index, value in enumerate(self._list(key))]
 
     def _list(self, key: str) -> list[Json]:
-        value = self.value.get(key)
+        value = self._get(key)
         if value is not None and not isinstance(value, list):
             raise self._wrong(key, value, "an array")
         return value or []
 
     def string(self, key: str) -> str:
-        value = self.value.get(key)
+        value = self._get(key)
         if value is not None and not isinstance(value, str):
             raise self._wrong(key, value, "a string")
         return value or ""
@@ -205,20 +266,21 @@ class _Reader:
         return value
 
     def string_map(self, key: str) -> dict[str, str]:
-        values = self.object(key).value
+        value = self._get(key)
+        values = _Reader({} if value is None else value, self._at(key), is_map=True).value
         strings = {name: value for name, value in values.items() if isinstance(value, str)}
         if len(strings) != len(values):
             return {name: self._text(value, f"{key}[{name!r}]") for name, value in values.items()}
         return strings
 
     def integer(self, key: str) -> int:
-        value = self.value.get(key)
+        value = self._get(key)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
             raise self._wrong(key, value, "an integer")
         return value or 0
 
     def boolean(self, key: str) -> bool:
-        value = self.value.get(key)
+        value = self._get(key)
         if value is not None and not isinstance(value, bool):
             raise self._wrong(key, value, "a boolean")
         return bool(value)

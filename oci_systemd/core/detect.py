@@ -5,7 +5,7 @@ from __future__ import annotations
 from oci_systemd.core.annotations import CGROUP, WANTED, Annotations, key_for, quoted
 from oci_systemd.core.errors import Refused
 from oci_systemd.core.host import ELF
-from oci_systemd.core.paths import clean, follow, is_covered, places
+from oci_systemd.core.paths import DOTS, clean, follow, is_covered, places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from oci_systemd.core.settings import Settings
 
 INITS = ("/sbin/init", "/usr/sbin/init", "/usr/local/sbin/init", "/usr/bin/init", "/bin/init")
-SHELLS = ("sh", "bash", "dash")
+SHELLS = ("sh", "ash", "bash", "dash")
+# Options of a shell that take the next word (POSIX, sh; bash(1), "Invocation"); of a cluster, its letters o and O do.
+SHELL_VALUES = ("--rcfile", "--init-file")
+WITHOUT_EXEC = (
+    "{0} starts {1} without exec: where the shell stays PID 1, as dash does, systemd exits (Explicit --user argument required); "
+    'write "exec {1}"'
+)
 LONGEST_SHOWN = 80
 _WORD_ENDS = " \t\n;&|<>()"
 
@@ -38,10 +44,45 @@ class Verdict:
 
 def command(args: tuple[str, ...]) -> str:
     """The program that these arguments start: the first word of `sh -c "…"`, after an `exec`, counts as the program."""
-    if len(args) > 2 and args[0].rpartition("/")[2] in SHELLS and args[1] == "-c":
-        word, rest = _first_word(args[2])
-        return _first_word(rest)[0] if word == "exec" else word
-    return args[0] if args else ""
+    script = shell_script(args)
+    if script is None:
+        return args[0] if args else ""
+    word, rest = _first_word(script)
+    return _first_word(rest)[0] if word == "exec" else word
+
+
+def shell_script(args: tuple[str, ...]) -> str | None:
+    """The script that a shell among these arguments runs by -c; None where there is none."""
+    if not args or args[0].rpartition("/")[2] not in SHELLS:
+        return None
+    runs, rest = False, iter(args[1:])
+    for word in rest:
+        if word in ("--", "-") or word[:1] not in ("-", "+"):  # the end of the options
+            script = next(rest, None) if word in ("--", "-") else word
+            return script if runs else None
+        if word.startswith("--"):
+            values = word in SHELL_VALUES
+        else:
+            runs = runs or (word[0] == "-" and "c" in word)
+            values = "o" in word or "O" in word
+        if values:
+            next(rest, None)
+    return None
+
+
+def has_exec(script: str) -> bool:
+    """Whether the script's first command takes the shell's place."""
+    return _first_word(script)[0] == "exec"
+
+
+def located(program: str, cwd: str) -> str:
+    """The path that `program` is, cleaned: with a slash and not absolute, from `cwd`, as the kernel takes it. A bare word
+    stays, and so does what cannot be located."""
+    if program.startswith("/"):
+        return clean(program)
+    if "/" not in program or not cwd or program.rpartition("/")[2] in DOTS:
+        return program
+    return clean(f"{cwd}/{program}")
 
 
 def _first_word(script: str) -> tuple[str, str]:
@@ -54,9 +95,8 @@ def _first_word(script: str) -> tuple[str, str]:
     return script[:end], script[end:]
 
 
-def looks_like_systemd(program: str, settings: Settings) -> str:
-    """Why `program` counts as systemd by its name, "" if it does not."""
-    path = clean(program) if "/" in program else program
+def looks_like_systemd(program: str, path: str, settings: Settings) -> str:
+    """Why `program`, which is `located` at `path`, counts as systemd by its name, "" if it does not."""
     shown = _shown(program)
     if path.rpartition("/")[2] == "systemd":
         return f"the command {shown} is named systemd"
@@ -87,18 +127,23 @@ def detect(container: Container, annotations: Annotations, settings: Settings, r
     if asked == "false":
         return Verdict(False, f'annotation {name} is "false"')
     program = command(container.args)
-    looks = looks_like_systemd(program, settings)
+    path = located(program, container.cwd)
+    looks = looks_like_systemd(program, path, settings)
     if not container.has_private("pid"):
         return _without_pid_namespace(name, asked == "true", looks, annotations)
     if asked == "true":
         return Verdict(True, f'annotation {name} is "true"', asked=True)
     if not looks:
         return Verdict(False, f"the command {quoted(program)} is not systemd" if program else "it has no command")
-    other = _other_program(program, container, root)
+    other = _other_program(path, container, root)
     if other:
         reason = f"{_shown(program)} leads to {other}, a program that is not systemd"
         return Verdict(False, reason, warnings=(f'{reason}; if it is, set annotation {WANTED} to "true"',))
-    return Verdict(True, looks)
+    script = shell_script(container.args)
+    shell = script is not None and not has_exec(script)
+    return Verdict(
+        True, looks, warnings=(WITHOUT_EXEC.format(_shown(container.args[0]), _shown(program)),) if shell else ()
+    )
 
 
 def _without_pid_namespace(name: str, asked: bool, looks: str, annotations: Annotations) -> Verdict:
@@ -111,9 +156,8 @@ def _without_pid_namespace(name: str, asked: bool, looks: str, annotations: Anno
     return Verdict(False, reason, warnings=(f"{looks}, but {reason}",) if looks else ())
 
 
-def _other_program(program: str, container: Container, root: Root | None) -> str:
+def _other_program(path: str, container: Container, root: Root | None) -> str:
     """The ELF program that an init's path leads to and that is not systemd; "" if there is none or it cannot be known."""
-    path = clean(program)
     if root is None or path not in INITS:
         return ""
     covered = places([mount.destination for mount in container.mounts], root.links)

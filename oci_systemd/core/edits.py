@@ -34,6 +34,20 @@ class AddMount(Edit):
         return f"mount {self.mount.type} at {self.mount.destination} ({','.join(self.mount.options)})"
 
 
+class RemoveMount(Edit):
+    """Remove the mount at `index`, whose destination is `destination`."""
+
+    __slots__ = ("destination", "index")
+
+    def __init__(self, index: int, destination: str, reason: str) -> None:
+        self.index = index
+        self.destination = destination
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"no mount of a volume at {self.destination}"
+
+
 class SetMountOptions(Edit):
     """Give the mount at `index`, whose destination is `destination`, these options."""
 
@@ -139,6 +153,7 @@ class RemoveDevice(Edit):
 
 KINDS: tuple[type[Edit], ...] = (
     AddMount,
+    RemoveMount,
     SetMountOptions,
     SetEnv,
     SetMachineId,

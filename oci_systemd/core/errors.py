@@ -28,6 +28,10 @@ def printable(text: str) -> str:
     )
 
 
+class Shortage(Problem):
+    """No descriptor or no memory is left for a look at something: what is not seen must not count as not there."""
+
+
 class SpecError(Problem):
     """A config.json that is no JSON, or holds a wrong type where it is read. The real runtime reports it on `create`."""
 

@@ -6,8 +6,6 @@ a random machine-id at each start (sd-id128.c, sd_id128_from_string): a 64-digit
 
 from __future__ import annotations
 
-from oci_systemd.core.container import POD_UID
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oci_systemd.core.container import Container
@@ -53,9 +51,8 @@ def from_pod(pod_uid: str, name: str) -> str:
 
 
 def pod_uid(container: Container) -> str:
-    """The first of the pod's UIDs that is one, "" if none is."""
-    candidates = (container.pod_uid, *(container.annotations.get(key, "") for key in POD_UID))
-    return next((uid for uid in candidates if parse(uid)), "")
+    """The pod's UID where it is one, else ""."""
+    return container.pod_uid if parse(container.pod_uid) else ""
 
 
 def made(container: Container, source: str) -> str:

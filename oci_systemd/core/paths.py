@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 MAX_LINKS = 255  # filepath-securejoin's own bound, which runc uses
+MAX_PATH = 4096  # PATH_MAX: a longer one cannot be mounted at
 MAX_PARTS = 4096  # parts of all links together: an image may write `x/../` into each as often as it likes
 DOTS = frozenset(("", ".", ".."))
 LOST = "?"  # no path: nothing lies at, above or below it
@@ -50,10 +51,13 @@ def is_at_or_below(path: str, parent: str) -> bool:
 def follow(path: str, links: Links, covered: Collection[str] = (), reach: int | None = None) -> str:
     """Where `path` leads through `links` (place of a link -> target), never following one at or below a `covered` place.
 
-    LOST after more than MAX_LINKS links, or MAX_PARTS parts of them: no place is known then. `reach`: no link's place is longer,
-    so that what lies beyond is not asked for, part by part.
+    LOST after more than MAX_LINKS links, or MAX_PARTS parts of them, and for a path beyond MAX_PATH: no place is known then.
+    `reach`: no link's place is longer, so that what lies beyond is not asked for, part by part.
     """
-    todo = clean(path).split("/")[:0:-1]
+    path = clean(path)
+    if len(path) > MAX_PATH:
+        return LOST
+    todo = path.split("/")[:0:-1]
     at, followed, parts = "/", 0, 0
     while todo:
         if reach is not None and len(at) > max(reach, 1) and DOTS.isdisjoint(todo):

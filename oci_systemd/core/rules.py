@@ -12,11 +12,12 @@ from oci_systemd.core import edits as e
 from oci_systemd.core import machine_id
 from oci_systemd.core.container import Mount
 from oci_systemd.core.host import ABSENT, CONTENT
+from oci_systemd.core.paths import clean, is_at_or_below
 from oci_systemd.core.signals import ADJUSTED, STOP_SIGNAL, is_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import TypeAlias
 
     from oci_systemd.core.case import Case
@@ -63,13 +64,59 @@ def is_cgroup(mount: Mount) -> bool:
     return mount.type in CGROUP_TYPES and not mount.is_bind
 
 
+# As every engine writes it, but for ro: podman and CRI-O have it in the place of such a volume.
+CGROUP_OPTIONS = ("nosuid", "noexec", "nodev", "relatime", "rw")
+# How engines name the folder of an image's volume: containerd's CRI, Docker, podman.
+IMAGE_VOLUME = ("/io.containerd.grpc.v1.cri/containers/", "/docker/volumes/", "/containers/storage/volumes/")
+
+
+def is_volume(mount: Mount, sources: Mapping[str, bool]) -> bool | None:
+    """Whether a bind mount shows something else than a cgroup file system, by what the host knows of `sources`, else by where
+    engines have their volumes; None where that cannot be told. The host's own tree is below /sys."""
+    source = clean(mount.source)
+    if is_at_or_below(source, "/sys"):
+        return False
+    if mount.source in sources:
+        return not sources[mount.source]
+    return True if any(part in source + "/" for part in IMAGE_VOLUME) else None
+
+
+def uncover(case: Case) -> Iterator[Finding]:
+    """An image's `VOLUME /sys/fs/cgroup` takes the cgroup mount's place, and serves nobody: podman and CRI-O remove it."""
+    removed = False
+    while (index := case.mounted_at(CGROUP_PLACE)) is not None and case.mounts[index].is_bind:
+        mount = case.mounts[index]
+        volume = is_volume(mount, case.host.sources)
+        if volume is None:
+            yield Warn(
+                f"{a.quoted(mount.source)} is mounted at {CGROUP_PLACE}: unless it is a cgroup file system, systemd will exit"
+            )
+        if not volume:
+            return
+        removed = True
+        case.remove_mount(index)
+        yield e.RemoveMount(index, mount.destination, "it is no cgroup file system, and hides the container's own")
+        yield Warn(
+            f"a volume at {CGROUP_PLACE} is not mounted: it would hide the container's cgroup; drop it from the image"
+        )
+    if removed and index is None:
+        case.add_mount(case.position_for(CGROUP_PLACE), NEW_CGROUP)
+
+
+NEW_CGROUP = Mount(CGROUP_PLACE, "cgroup", "cgroup", CGROUP_OPTIONS)
+
+
 def cgroup(case: Case) -> Iterator[Finding]:
     """systemd makes a cgroup for each unit (Container Interface, "Execution Environment" 6): its own subtree is writable."""
     index = case.mounted_at(CGROUP_PLACE)
     if index is None:
         return
     mount = case.mounts[index]
-    if case.annotations.get(a.CGROUP) == "ro":
+    if mount is NEW_CGROUP:
+        yield e.AddMount(
+            index, mount, "the volume had taken its place; systemd makes a cgroup for each unit in its own subtree"
+        )
+    elif case.annotations.get(a.CGROUP) == "ro":
         yield Kept(f"mount at {CGROUP_PLACE}", f'annotation {a.CGROUP} is "ro"')
         if is_read_only(mount):
             yield Warn(f'annotation {a.CGROUP} is "ro": systemd will not boot on a read-only cgroup')
@@ -140,10 +187,13 @@ def user(case: Case) -> Iterator[Finding]:
 
 def environment(case: Case) -> Iterator[Finding]:
     """$container tells systemd that it is in a container (Container Interface, "Environment Variables" 1)."""
-    value = case.settings.text("env.container")
-    if case.env("container") == [value]:
-        yield Kept("environment container", "it is set so already")
+    own = [value for value in case.env("container") if value]
+    if own and case.env("container") == own[-1:]:
+        yield Kept("environment container", "the container has its own")
+    elif own:
+        yield e.SetEnv("container", own[-1], "it stood there several times; the last one counts")
     else:
+        value = case.settings.text("env.container")
         yield e.SetEnv("container", value, "systemd learns from it that it runs in a container")
 
 

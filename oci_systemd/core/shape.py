@@ -17,7 +17,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-IN_PART = ("annotations", "env", "id", "mounts", "name", "namespaces", "pod_uid", "unified")
+IN_PART = (
+    "annotations",
+    "env",
+    "id",
+    "mounts",
+    "name",
+    "namespaces",
+    "pod_name",
+    "pod_namespace",
+    "pod_uid",
+    "unified",
+)
 WHOLE = tuple(slot for slot in Container.__slots__ if slot not in IN_PART)
 DECIDING = frozenset((*SANDBOX, *OLD_STOP_SIGNALS))  # annotations, beside those that begin with WANTED
 VARIABLES = tuple(f"{name}=" for name in READ)

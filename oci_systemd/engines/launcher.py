@@ -42,7 +42,7 @@ def runtime_of(text: str) -> str:
 def paths_of(text: str) -> list[str]:
     """The paths that a launcher's or a stub's text names: its runtime, and what it needs itself."""
     found = [runtime_of(text)]
-    for pattern in (r"^\. (/\S+)$", r"exec (/\S+) -ISB", r"_exit\(0\)' (/\S+) ", r"LC_ALL=C (/\S+) -"):
+    for pattern in (r"^\. (/\S+)$", r"exec (/\S+) -ISB", r"_exit\(0\)' (/\S+) ", r"LC_ALL=C exec (/\S+) -"):
         found += re.findall(pattern, text, re.MULTILINE)
     return found
 

@@ -11,14 +11,14 @@ from oci_systemd.core.errors import Problem, SpecError
 from oci_systemd.core.host import Host
 from oci_systemd.host.bundle import unusable
 from oci_systemd.host.log import Entry, of_adjustment, write
-from oci_systemd.host.machine import this_host
+from oci_systemd.host.machine import seen, this_host
 from oci_systemd.host.rootfs import survey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from oci_systemd.core.adjust import Adjustment
+    from oci_systemd.core.adjust import Adjustment, Questions
     from oci_systemd.core.container import Container
     from oci_systemd.core.host import Root
     from oci_systemd.core.settings import Settings
@@ -34,9 +34,13 @@ def container_of(config: Config, id: str, *, own_cgroup: bool = True) -> Contain
 
 
 def decide(
-    container: Container, bundle: str, settings: Settings, host: Callable[[Root | None], Host] = this_host
+    container: Container,
+    bundle: str,
+    settings: Settings,
+    host: Callable[[Root | None, Questions, str], Host] | None = None,
 ) -> Adjustment:
-    """The Adjustment of `container`, whose bundle is the directory `bundle`. `host` makes a Host of its root file system.
+    """The Adjustment of `container`, whose bundle is the directory `bundle`. `host` makes a Host of its root file system
+    and of what else is asked; without it, it is this machine.
 
     Nothing is asked of the machine for a container that is left alone for what it says itself.
     """
@@ -45,7 +49,7 @@ def decide(
         return adjust(container, settings, Host())
     path = container.root_path
     root = survey(path if path.startswith("/") else f"{bundle}/{path}", asked.paths, asked.files) if path else None
-    return adjust(container, settings, host(root))
+    return adjust(container, settings, host(root, asked, bundle) if host else seen(this_host(), root, asked, bundle))
 
 
 def fault(error: Exception) -> Entry:

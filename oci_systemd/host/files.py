@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import posix
 from _stat import S_ISDIR, S_ISREG
+from errno import EMFILE, ENFILE, ENOMEM
 
-from oci_systemd.core.errors import Problem
+from oci_systemd.core.errors import Problem, Shortage
 
 READ = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOCTTY
 CHUNK = 1 << 20
+SHORTAGES = (ENOMEM, ENFILE, EMFILE)
 
 
 def read_regular(path: str, limit: int) -> tuple[bytes, posix.stat_result]:
-    """The bytes and the stat of the regular file at `path`, links followed. A Problem where it is none or exceeds `limit`."""
+    """The bytes and the stat of the regular file at `path`, links followed. A Problem where it is none or exceeds `limit`; a
+    Shortage where this process has no means to look."""
     try:
         fd = posix.open(path, READ)
     except OSError as error:
-        raise Problem(f"{path} cannot be read: {error.strerror}") from None
+        kind = Shortage if error.errno in SHORTAGES else Problem
+        raise kind(f"{path} cannot be read: {error.strerror}") from None
     try:
         status = posix.fstat(fd)
         if not S_ISREG(status.st_mode):
@@ -66,6 +70,8 @@ def _flush(path: str, flags: int) -> None:
     fd = posix.open(path, flags)
     try:
         posix.fsync(fd)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
     finally:
         posix.close(fd)
 

@@ -5,24 +5,60 @@ from __future__ import annotations
 import posix
 from errno import EINVAL
 
-from oci_systemd.core.errors import Problem
+from oci_systemd.core.cgroups import BESIDE
+from oci_systemd.core.errors import Problem, Shortage
 from oci_systemd.core.host import Host
+from oci_systemd.core.paths import clean
 from oci_systemd.host.files import read_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from oci_systemd.core.adjust import Questions
     from oci_systemd.core.host import Root
 
 APPARMOR = "/sys/module/apparmor/parameters/enabled"
+CGROUP, MOUNTINFO = "/sys/fs/cgroup", "/proc/self/mountinfo"
 LIMIT = 16 << 20
 INIT_CONTEXT = b"system_u:system_r:container_init_t:s0"
 
 
-def this_host(root: Root | None) -> Host:
-    """The Host that this machine is, with the root file system `root`."""
-    v2, nsdelegate = cgroup(_text("/proc/self/mountinfo"))
+def this_host() -> Host:
+    """The Host that this machine is."""
+    v2, nsdelegate = cgroup(_text(MOUNTINFO))
     apparmor = _text(APPARMOR).startswith("Y")
-    return Host(cgroup_v2=v2, nsdelegate=nsdelegate, apparmor=apparmor, selinux_init=_has_selinux_init(), root=root)
+    return Host(cgroup_v2=v2, nsdelegate=nsdelegate, apparmor=apparmor, selinux_init=_has_selinux_init())
+
+
+def seen(host: Host, root: Root | None, asked: Questions, bundle: str) -> Host:
+    """`host`, which is this machine, with the root file system `root`, and with what is `asked` for a container of `bundle`."""
+    occupied = [each for each in asked.cgroups if _is_occupied(each)]
+    sources = {each: known for each in asked.sources if (known := _is_cgroup(each, bundle)) is not None}
+    return host.seen(root, occupied, sources)
+
+
+def _is_occupied(cgroup: str) -> bool:
+    """Whether a process is in the cgroup or below it (cgroup-v2.rst, cgroup.events). One that is not there yet holds none."""
+    place = clean(f"{_own_cgroup()}/../{cgroup}") if cgroup.startswith(BESIDE) else cgroup
+    return "populated 1" in _text(f"{CGROUP}{place}/cgroup.events")
+
+
+def _own_cgroup() -> str:
+    """This process's cgroup v2, which is the runtime's too (cgroups(7), /proc/pid/cgroup)."""
+    line = next((line for line in _text("/proc/self/cgroup").splitlines() if line.startswith("0::")), "0::/")
+    return line[3:]
+
+
+def _is_cgroup(source: str, bundle: str) -> bool | None:
+    """Whether a mount's source lies on a cgroup file system, by its device; None where it cannot be looked at."""
+    path = source if source.startswith("/") else f"{bundle}/{source}"
+    try:
+        device = posix.stat(path).st_dev
+    except (OSError, ValueError):
+        return None
+    number = f" {posix.major(device)}:{posix.minor(device)} "
+    return any(
+        number in line and line.partition(" - ")[2].startswith("cgroup") for line in _text(MOUNTINFO).splitlines()
+    )
 
 
 def cgroup(mountinfo: str) -> tuple[bool, bool]:
@@ -60,5 +96,7 @@ def _has_selinux_init() -> bool:
 def _text(path: str) -> str:
     try:
         return read_regular(path, LIMIT)[0].decode(errors="surrogateescape")
+    except Shortage:
+        raise
     except Problem:
         return ""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import posix
 from _stat import S_ISREG
-from errno import EMFILE, ENFILE, ENOMEM
 
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.host import ABSENT, BLANK, CONTENT, ELF, Root
 from oci_systemd.core.paths import LOST, follow
+from oci_systemd.host.files import SHORTAGES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 PATH = posix.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC
 FOLDER = PATH | posix.O_DIRECTORY
 KEPT = 64  # descriptors at once: limits may be low
+MOST = (
+    1 << 16
+)  # parts of links that are followed for one container: an image may send each of 10,000 mounts through 250 links
 HEAD = 64  # bytes: more than any machine-id file has
 
 
 def survey(root: str, paths: Iterable[str], files: Iterable[str]) -> Root | None:
-    """The links on the way to each of `paths` and `files`, and what each of `files` is. None where `root` is no directory.
+    """The links on the way to each of `paths` and `files`, and what each of `files` is. None where `root` is no directory. A Root
+    that is `lost`, and has no links, where there are more than MOST.
 
     A Problem where there are no descriptors or no memory for it: what is not seen must not count as not there.
     """
@@ -37,10 +41,16 @@ def survey(root: str, paths: Iterable[str], files: Iterable[str]) -> Root | None
         for path in paths:
             follow(path, live)
         return Root(live.links, {place: live.kind(place) for place in (follow(path, live) for path in files)})
+    except _TooManyError:
+        return Root({}, {}, lost=MOST)
     except OSError as error:
         raise Problem(f"the root file system {root!r} cannot be looked at: {error.strerror}") from None
     finally:
         live.close()
+
+
+class _TooManyError(Exception):
+    """More parts of links than MOST."""
 
 
 class _LiveLinks:
@@ -54,6 +64,7 @@ class _LiveLinks:
         self.folders = {"/"}
         self.opened = {"/": root}
         self.asked: set[str] = set()
+        self.followed = 0  # parts of links
 
     def close(self) -> None:
         for fd in self.opened.values():
@@ -66,7 +77,12 @@ class _LiveLinks:
             parent, _, name = place.rpartition("/")
             if (parent or "/") in self.folders:
                 self._look(self._folder(parent or "/"), place, name)
-        return self.links.get(place)
+        target = self.links.get(place)
+        if target is not None:
+            self.followed += 1 + target.count("/")
+            if self.followed > MOST:
+                raise _TooManyError
+        return target
 
     def _look(self, parent: int, place: str, name: str) -> None:
         try:
@@ -114,7 +130,7 @@ class _LiveLinks:
 
 def _raise_shortage(error: Exception) -> None:
     """Raise `error` where it speaks of this machine's means, not of the file."""
-    if isinstance(error, OSError) and error.errno in (EMFILE, ENFILE, ENOMEM):
+    if isinstance(error, OSError) and error.errno in SHORTAGES:
         raise error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 
-from oci_systemd.core.errors import Problem, SettingsError
+from oci_systemd.core.errors import Problem, SettingsError, Shortage
 from oci_systemd.core.settings import TABLE, Settings, flattened, mistake
 from oci_systemd.host.files import read_regular
 from oci_systemd.host.plain_toml import read
@@ -25,11 +25,14 @@ def chosen(environ: Mapping[bytes, bytes]) -> str:
 
 
 def load(path: str) -> Settings:
-    """The settings in the file at `path`, the defaults where the usual one is not there. A SettingsError tells all mistakes."""
+    """The settings in the file at `path`, the defaults where the usual one is not there. A SettingsError tells all mistakes; a
+    Shortage, that it could not be looked at."""
     if path == USUAL and not _exists(path):
         return Settings()
     try:
         text = read_regular(path, LIMIT)[0].decode()
+    except Shortage:
+        raise
     except Problem as problem:
         raise SettingsError(f"settings file {problem}") from None
     except UnicodeDecodeError as error:
@@ -43,6 +46,8 @@ def load_or_default(path: str) -> Settings:
         return load(path)
     except SettingsError as problem:
         return Settings(problem=problem)
+    except Shortage as shortage:
+        return Settings(problem=SettingsError(f"settings file {shortage}"))
 
 
 def parse(text: str, path: str) -> Settings:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 LIMIT = 16 << 20  # bytes of a configuration file
 # Beside a file while it is changed. Engines read *.toml or *.conf of a folder, and CRI-O all of it, but at a start alone.
 NEW, OLD = LEFT = "oci-systemd-new", "oci-systemd-old"
+LOCK = "/run/oci-systemd/lock"
 PAUSE = 0.1  # seconds between two looks at a lock
 
 
@@ -161,26 +162,53 @@ class Tree:
 
     @contextmanager
     def alone(self, patience: float = 0.0) -> Iterator[None]:
-        """Keep others of us from writing meanwhile. A Problem where another one does, for longer than `patience` seconds."""
-        fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            self._lock(fd, time.monotonic() + patience)
-            yield
-        finally:
-            os.close(fd)
+        """Keep others of us from writing meanwhile. A Problem where another one does, for longer than `patience` seconds.
 
-    def _lock(self, fd: int, end: float) -> None:
-        while True:
+        The lock is a file that only its owner may open, so that nobody else can hold it; it goes with its holder.
+        """
+        place, made = self.outside(LOCK), list[Path]()
+        try:
+            fd = self._locked(place, made, time.monotonic() + patience)
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                yield
+            finally:
+                with suppress(OSError):
+                    place.unlink()
+                os.close(fd)
+        finally:
+            for folder in reversed(made):
+                with suppress(OSError):  # somebody else has put something there
+                    folder.rmdir()
+
+    def _locked(self, place: Path, made: list[Path], end: float) -> int:
+        """A descriptor of the lock file, once it is ours alone. `made`: the folders for it."""
+        try:
+            while (fd := _lock(place, made)) is None:
                 if time.monotonic() >= end:
-                    raise Problem(f"another oci-systemd writes below {self.root} just now: try again") from None
+                    raise Problem(f"another oci-systemd writes below {self.root} just now: try again")
                 time.sleep(PAUSE)
-            except OSError:  # a file system without locks
-                return
-            else:
-                return
+        except OSError as error:
+            raise _as_it_was(OSError(error.errno, error.strerror, str(place))) from None
+        return fd
+
+
+def _lock(place: Path, made: list[Path]) -> int | None:
+    """A descriptor of the lock at `place`, None where another one has it: who had it may take file and folders away meanwhile."""
+    try:
+        _make_folders(place.parent, made)
+        fd = os.open(place, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except (FileNotFoundError, FileExistsError):
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(fd), place.stat()):
+            return fd
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except OSError:  # a file system without locks
+        return fd
+    os.close(fd)
+    return None
 
 
 class _Staged:

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from oci_systemd.core import annotations as a
 from oci_systemd.core import edits as e
-from oci_systemd.core.container import POD_NAME, POD_NAMESPACE, Container, Mount, is_bind
+from oci_systemd.core.cgroups import is_top
+from oci_systemd.core.container import Container, Mount, is_bind
 from oci_systemd.core.errors import Problem
+from oci_systemd.core.paths import clean
+from oci_systemd.core.rules import CGROUP_PLACE
 from oci_systemd.core.signals import ADJUSTED, STOP_SIGNAL, number
 from oci_systemd.nri.messages import MESSAGES
 
@@ -52,11 +55,14 @@ def container(request: Message, *, selinux: bool) -> Container:
         id=given.id,
         name=given.name,
         pod_uid=pod.uid,
+        pod_name=pod.name,
+        pod_namespace=pod.namespace,
         args=given.args,
         env=given.env,
         mounts=sorted(_each(given.mounts, _mount), key=_place),
         annotations=_annotations(pod, given.annotations),
         namespaces=namespaces,
+        cgroups_path=linux.cgroups_path if is_top(linux.cgroups_path) else "",  # any other is the container's own
         uid=given.user.uid,
         # An engine gives a privileged container no label that confines it, and no cgroup namespace.
         selinux_label=USUAL_LABEL if selinux and "cgroup" in namespaces else "",
@@ -88,11 +94,12 @@ def _each(parts: Iterable[bytes], read: _lru_cache_wrapper[Read]) -> list[Read]:
 
 @lru_cache(MOST_KEPT)
 def _mount(data: bytes) -> Given:
-    """Whose files a bind mount shows is nobody's business here, and differs from pod to pod."""
+    """Whose files a bind mount shows is nobody's business here, and differs from pod to pod; one that hides the cgroup is."""
     each = MESSAGES["Mount"].FromString(data)
     options = tuple(each.options)
     made = _alike if len(data) <= LONGEST_KEPT else Given
-    return made(each.destination, each.type, "" if is_bind(each.type, options) else each.source, options)
+    hidden = is_bind(each.type, options) and clean(each.destination) != CGROUP_PLACE
+    return made(each.destination, each.type, "" if hidden else each.source, options)
 
 
 @lru_cache(MOST_KEPT)
@@ -108,13 +115,14 @@ def _device(data: bytes) -> str:
 
 
 def _annotations(pod: Message, own: Mapping[str, str]) -> dict[str, str]:
-    """The container's annotations, with those of the pod that speak to us, as a wrapper's handler would pass them."""
+    """The container's annotations, with those of the pod that speak to us, as a wrapper's handler would pass them. Who
+    the container is, they do not say: the request does."""
     ours = {
         key: value
         for key, value in pod.annotations.items()
         if (key.startswith(a.WANTED) and key != ADJUSTED) or key in a.OLD_STOP_SIGNALS
     }
-    return {POD_NAME[0]: pod.name, POD_NAMESPACE[0]: pod.namespace, **ours, **own}
+    return {**ours, **own}
 
 
 class Draft:
@@ -127,6 +135,14 @@ class Draft:
         self.message = MESSAGES["ContainerAdjustment"]()
         self.machine_id_source = ""
         self.reports: list[str] = []
+        self.removed: list[Given] = []
+
+    def only(self, index: int, what: str) -> Given:
+        """The mount at `index`. A Beyond where another one has its destination, of which NRI would change the first."""
+        mount = self.mounts[index]
+        if sum(each.spelled == mount.spelled for each in self.mounts) > 1:
+            raise Beyond(f"it has several mounts at {what}, of which NRI changes only the first; leave it one")
+        return mount
 
     def add_mount(self, destination: str, type: str, source: str, options: Iterable[str]) -> None:
         self.message.mounts.add(destination=destination, type=type, source=source, options=options)
@@ -137,6 +153,7 @@ def encode(given: Message, container: Container, adjustment: Adjustment) -> Draf
     draft = Draft(given, container)
     for edit in adjustment.edits:
         ENCODE[type(edit)](draft, edit)  # type: ignore[arg-type]  # the key is the parameter's own class
+    _mark_removed(draft)
     if adjustment.verdict.wanted:
         _stop_signal(draft, container)
     return draft
@@ -149,10 +166,21 @@ def _add_mount(draft: Draft, edit: e.AddMount) -> None:
 
 def _set_mount_options(draft: Draft, edit: e.SetMountOptions) -> None:
     """A mount is replaced by one of the same destination, spelled as it is (nri, AdjustMounts)."""
-    mount = draft.mounts[edit.index]
-    if sum(each.spelled == mount.spelled for each in draft.mounts) > 1:
-        raise Beyond(f"it has several mounts at {edit.destination}, of which NRI changes only the first; leave it one")
+    mount = draft.only(edit.index, edit.destination)
     draft.add_mount(mount.spelled, mount.type, mount.source, edit.options)
+
+
+def _remove_mount(draft: Draft, edit: e.RemoveMount) -> None:
+    draft.removed.append(draft.only(edit.index, edit.destination))
+    draft.mounts = (*draft.mounts[: edit.index], *draft.mounts[edit.index + 1 :])
+
+
+def _mark_removed(draft: Draft) -> None:
+    """A destination is removed by one with a dash before it (nri, api, MarkForRemoval), and replaced by one that is the same."""
+    added = {each.destination for each in draft.message.mounts}
+    for mount in draft.removed:
+        if mount.spelled not in added:
+            draft.add_mount(f"-{mount.spelled}", "", "", ())
 
 
 def _set_env(draft: Draft, edit: e.SetEnv) -> None:
@@ -192,6 +220,7 @@ def _stop_signal(draft: Draft, container: Container) -> None:
 
 ENCODE: dict[type[e.Edit], Callable[[Draft, Never], None]] = {
     e.AddMount: _add_mount,
+    e.RemoveMount: _remove_mount,
     e.SetMountOptions: _set_mount_options,
     e.SetEnv: _set_env,
     e.SetMachineId: _set_machine_id,

@@ -13,6 +13,7 @@ from contextlib import suppress
 from zlib import crc32
 
 from oci_systemd.core.errors import Problem
+from oci_systemd.host.files import SHORTAGES
 
 PATIENCE = 5.0  # seconds that the plugin may take to answer
 CONNECTED = "connected"
@@ -29,6 +30,7 @@ class Health:
 
     def __init__(self, at: str) -> None:
         """An OSError where another process has that place."""
+        self._spare: int | None = _spare()
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             self.socket.bind(at)
@@ -40,9 +42,26 @@ class Health:
     def answer(self, state: str) -> None:
         """Tell one who asks."""
         with suppress(OSError):
-            peer, _ = self.socket.accept()
-            with peer:
+            with self._accepted() as peer:
                 peer.send(state.encode(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            if self._spare is None:
+                self._spare = _spare()
+
+    def _accepted(self) -> socket.socket:
+        """Who asks, by the spare descriptor where no other is left: he would be met again at once, and for ever. An OSError where
+        there is nobody."""
+        try:
+            return self.socket.accept()[0]
+        except OSError as error:
+            if error.errno not in SHORTAGES or self._spare is None:
+                raise
+        os.close(self._spare)
+        self._spare = None
+        return self.socket.accept()[0]
+
+
+def _spare() -> int:
+    return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def check(at: str) -> str:

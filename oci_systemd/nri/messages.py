@@ -29,7 +29,7 @@ PodSandbox                  id=1s name=2s uid=3s namespace=4s annotations=6M run
 Container                   id=1s pod_sandbox_id=2s name=3s state=4i annotations=6M args=7s* env=8s* mounts=9Mount*? \
 linux=11LinuxContainer user=21User
 Mount                       destination=1s type=2s source=3s options=4s*
-LinuxContainer              namespaces=1LinuxNamespace*? devices=2LinuxDevice*? resources=3LinuxResources
+LinuxContainer              namespaces=1LinuxNamespace*? devices=2LinuxDevice*? resources=3LinuxResources cgroups_path=5s
 LinuxNamespace              type=1s path=2s
 LinuxDevice                 path=1s
 LinuxResources              unified=6M

@@ -7,12 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from oci_systemd.core.errors import SettingsError
+from oci_systemd.core.settings import Settings
 from oci_systemd.host import settings_file
 from oci_systemd.host.machine import this_host
 
 if TYPE_CHECKING:
     from oci_systemd.core.host import Host
-    from oci_systemd.core.settings import Settings
 
 SELINUX = Path("/sys/fs/selinux/enforce")
 OWN_LABEL = Path("/proc/self/attr/current")
@@ -38,10 +39,14 @@ def _facts(node: Node) -> tuple[object, ...]:
 
 
 def look(file: str, level: str | None) -> Node:
-    """The node as it is now, by the settings in `file`; with `level` in place of their log level."""
-    settings = settings_file.load_or_default(file)
+    """The node as it is now, by the settings in `file`; with `level` in place of their log level. A Shortage where it cannot be
+    looked at."""
+    try:
+        settings = settings_file.load(file)
+    except SettingsError as problem:
+        settings = Settings(problem=problem)
     settings = settings.but({"log.level": level}, ORIGIN) if level else settings
-    return Node(settings, this_host(None), has_selinux())
+    return Node(settings, this_host(), has_selinux())
 
 
 def has_selinux() -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from oci_systemd.core.errors import Problem
+from oci_systemd.core.errors import Problem, Shortage
 from oci_systemd.host.log import Entry
 from oci_systemd.nri.frames import PLUGIN, REQUEST, RESPONSE, RUNTIME, Frames, Message, ProtocolError, encoded
 from oci_systemd.nri.health import CONNECTED
@@ -90,6 +90,7 @@ class Server:
         self.health = health
         self._look = look
         self._looked = 0.0
+        self._shortage = ""  # the last one, which is told once
         self._trouble = "the runtime was not reached yet"  # the last one, which is told once
         self._poll = select.poll()
         for each in (signals.socket, *([health.socket] if health else [])):
@@ -186,15 +187,28 @@ class Server:
         return False
 
     def _refresh(self, *, now: bool = False) -> None:
-        """Look at the node again, where the last look was some time ago."""
-        if now or time.monotonic() - self._looked > FRESH:
-            before = self.plugin.node
+        """Look at the node again, where the last look was some time ago. Where that cannot be, what was seen last still counts."""
+        if not now and time.monotonic() - self._looked <= FRESH:
+            return
+        before = self.plugin.node
+        try:
             self.plugin.see(self._look())
-            gc.collect()
-            self._looked = time.monotonic()
-            problem = self.plugin.node.settings.problem
-            if problem and str(problem) != str(before.settings.problem):
-                self.log.tell(Entry("error", "settings", None, f"{problem}; containers with systemd fail until then"))
+        except Shortage as shortage:
+            self._tell_shortage(str(shortage))
+            return
+        self._shortage = ""
+        gc.collect()
+        self._looked = time.monotonic()
+        problem = self.plugin.node.settings.problem
+        if problem and str(problem) != str(before.settings.problem):
+            self.log.tell(Entry("error", "settings", None, f"{problem}; containers with systemd fail until then"))
+
+    def _tell_shortage(self, shortage: str) -> None:
+        """Say once that the node could not be looked at."""
+        self._looked = time.monotonic()
+        if shortage != self._shortage:
+            self.log.tell(Entry("warning", "node", None, f"{shortage}; what was seen last still counts"))
+        self._shortage = shortage
 
     def _warn(self, trouble: str) -> None:
         if trouble != self._trouble:

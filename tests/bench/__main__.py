@@ -76,7 +76,7 @@ def _notes(stage: Stage) -> Iterator[str]:
 
 
 def _serves() -> bool:
-    host = this_host(None)
+    host = this_host()
     return host.cgroup_v2 and host.nsdelegate
 
 

@@ -70,7 +70,7 @@ def enter_own_mounts(scratch: Path) -> None:
     hidden = [place for place in (Path("/var/log"), Path("/run/systemd/journal")) if place.is_dir()]
     for place in hidden:
         _mount("--bind", str(nothing), str(place))
-    if UNIFIED.is_dir() and not this_host(None).cgroup_v2:
+    if UNIFIED.is_dir() and not this_host().cgroup_v2:
         _mount("--bind", str(UNIFIED), "/sys/fs/cgroup")
 
 

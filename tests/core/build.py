@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from oci_systemd.core.adjust import Adjustment, adjust
 from oci_systemd.core.argv import Invocation
-from oci_systemd.core.container import Container, Mount
+from oci_systemd.core.container import Container, Mount, identity
 from oci_systemd.core.edits import AddMount, Edit, SetEnv
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.host import ABSENT, BLANK, ELF, Host, Root
@@ -14,6 +14,7 @@ from oci_systemd.core.settings import Settings
 
 T = TypeVar("T", bound=Edit)
 
+NAMES = ("name", "pod_uid", "pod_name", "pod_namespace")
 ID = "c0ffee" * 10 + "beef"
 POD_UID = "5f2d1c3a-8b7e-4d6f-9a01-23456789abcd"
 CGROUP = Mount("/sys/fs/cgroup", "cgroup", "cgroup", ("nosuid", "noexec", "nodev", "relatime", "ro"))
@@ -40,7 +41,8 @@ def container(*, mounts: tuple[Mount, ...] = (), cgroup: Mount | None = CGROUP, 
         "namespaces": {"pid": "", "cgroup": "", "mount": ""},
         "mounts": (*API, *((cgroup,) if cgroup else ()), *mounts),
     }
-    return Container(**{**facts, **changes})
+    annotations, cgroups_path = changes.get("annotations") or {}, changes.get("cgroups_path", "")
+    return Container(**{**dict(zip(NAMES, identity(annotations, cgroups_path), strict=True)), **facts, **changes})
 
 
 def annotated(**values: str) -> dict[str, str]:
@@ -49,12 +51,12 @@ def annotated(**values: str) -> dict[str, str]:
 
 
 def adjusted(
-    given: Container, settings: Settings | None = None, *, root: Root | None = DEBIAN, **host: bool
+    given: Container, settings: Settings | None = None, *, root: Root | None = DEBIAN, **host: Any
 ) -> Adjustment:
     return adjust(given, settings or Settings(), Host(root=root, **host))
 
 
-def refused(given: Container, settings: Settings | None = None, *, root: Root | None = DEBIAN, **host: bool) -> str:
+def refused(given: Container, settings: Settings | None = None, *, root: Root | None = DEBIAN, **host: Any) -> str:
     """The sentences that the container is refused with; "" if it is not."""
     try:
         adjusted(given, settings, root=root, **host)

@@ -73,10 +73,17 @@ ANNOTATIONS = {
 }
 
 
-@pytest.mark.parametrize("name_key", ["io.kubernetes.cri.container-name", "io.kubernetes.container.name"])
+NAMED_MAIN = {
+    "containerd": {"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.container-name": "main"},
+    "CRI-O": {"io.kubernetes.cri-o.ContainerType": "container", "io.kubernetes.container.name": "main"},
+    "another engine": {"io.kubernetes.container.name": "main"},
+}
+
+
+@pytest.mark.parametrize("named", NAMED_MAIN.values(), ids=NAMED_MAIN)
 @pytest.mark.parametrize(("program", "ours", "wanted"), ANNOTATIONS.values(), ids=ANNOTATIONS)
-def test_annotation_opts_in_and_out(program: str, ours: dict[str, str], wanted: bool, name_key: str) -> None:
-    given = container(args=(program,), annotations={name_key: "main", **ours})
+def test_annotation_opts_in_and_out(program: str, ours: dict[str, str], wanted: bool, named: dict[str, str]) -> None:
+    given = container(args=(program,), annotations={**named, **ours})
     assert adjusted(given).verdict.wanted is wanted
 
 
@@ -162,3 +169,64 @@ def test_broken_settings_fail_only_what_is_wanted_or_asks() -> None:
     assert "line 3" in refused(container(), broken)
     assert "line 3" in refused(container(args=("sleep",), annotations=annotated(cgroup="rw")), broken)
     assert refused(container(args=("sleep",)), broken) == ""
+
+
+# --- relative commands ---
+
+RELATIVE = {
+    "an application's own": (("bin/init",), "/app", False),
+    "of the root": (("bin/init",), "/", True),
+    "with a dot": (("./init",), "/sbin", True),
+    "up and down": (("../bin/init",), "/usr/lib", True),
+    "systemd, wherever": (("x/systemd",), "/app", True),
+    "a folder": (("init/",), "/sbin", False),
+    "a bare word": (("init",), "/sbin", False),
+    "not known from where": (("bin/init",), "", False),
+    "in a script": (("sh", "-c", "exec bin/init"), "/app", False),
+    "in a script of the root": (("sh", "-c", "exec sbin/init"), "/", True),
+    "of a setting": (("bin/boot",), "/opt", True),
+    "not of a setting": (("bin/boot",), "/srv", False),
+}
+
+
+@pytest.mark.parametrize(("args", "cwd", "wanted"), RELATIVE.values(), ids=RELATIVE)
+def test_relative_command_is_taken_from_the_working_directory(args: tuple[str, ...], cwd: str, wanted: bool) -> None:
+    settings = Settings({"detect.commands": ["/opt/bin/boot"]})
+    assert adjusted(container(args=args, cwd=cwd), settings).verdict.wanted is wanted
+
+
+# --- shells ---
+
+SCRIPTS = {
+    "sh": (("/bin/sh", "-c", "exec /sbin/init"), True),
+    "ash": (("/bin/ash", "-c", "exec /sbin/init"), True),
+    "joined": (("bash", "-lc", "exec /sbin/init"), True),
+    "an option before": (("sh", "-e", "-c", "exec /sbin/init"), True),
+    "options with a value": (("bash", "-euo", "pipefail", "-c", "exec /sbin/init"), True),
+    "an option with a plus": (("bash", "+o", "history", "-c", "exec /sbin/init"), True),
+    "a long option": (("bash", "--login", "-c", "exec /sbin/init"), True),
+    "a long option with a value": (("bash", "--rcfile", "/etc/rc", "-c", "exec /sbin/init"), True),
+    "options behind": (("sh", "-c", "-e", "exec /sbin/init"), True),
+    "the end of options": (("sh", "-c", "--", "exec /sbin/init"), True),
+    "words for the script": (("sh", "-c", "exec /sbin/init", "-c", "sleep"), True),
+    "no -c": (("sh", "/sbin/init"), False),
+    "a file that is run": (("sh", "-e", "/sbin/init", "-c"), False),
+    "another script": (("sh", "-ec", "sleep 1"), False),
+    "no script": (("sh", "-c"), False),
+    "-c as a value": (("bash", "-o", "-c", "/sbin/init"), False),
+    "another program": (("env", "-c", "exec /sbin/init"), False),
+}
+
+
+@pytest.mark.parametrize(("args", "wanted"), SCRIPTS.values(), ids=SCRIPTS)
+def test_script_of_a_shell_is_found_behind_its_options(args: tuple[str, ...], wanted: bool) -> None:
+    assert adjusted(container(args=args)).verdict.wanted is wanted
+
+
+@pytest.mark.parametrize(
+    ("script", "told"), [("/sbin/init", True), ("  /lib/systemd/systemd --x", True), ("exec /sbin/init", False)]
+)
+def test_script_without_exec_is_reported(script: str, told: bool) -> None:
+    adjustment = adjusted(container(args=("/bin/sh", "-c", script)))
+    assert adjustment.verdict.wanted
+    assert any("without exec" in warning for warning in adjustment.warnings) is told

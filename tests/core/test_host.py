@@ -6,7 +6,7 @@ from oci_systemd.core.host import Host, Root
 
 
 def test_machine_with_another_root_is_the_same_machine_in_every_fact() -> None:
-    facts = {name: False for name in Host.__slots__ if name != "root"}
-    root = Root({}, {})
-    other = Host(**facts).with_root(root)
-    assert {name: getattr(other, name) for name in Host.__slots__} == {**facts, "root": root}
+    asked = {"root": Root({}, {}), "occupied": ["/a"], "sources": {"/b": True}}
+    facts = {name: False for name in Host.__slots__ if name not in asked}
+    other = Host(**facts).seen(**asked)
+    assert {name: getattr(other, name) for name in Host.__slots__} == {**facts, **asked}

@@ -38,7 +38,8 @@ def spec(annotations: dict[str, str], container: dict[str, Any]) -> dict[str, An
             {"destination": "/dev/shm", "type": "tmpfs", "source": "shm"},
         ],
         "linux": {"namespaces": [{"type": "pid"}, {"type": "cgroup"}]},
-        "annotations": annotations | {"io.kubernetes.cri.container-name": container["name"]},
+        "annotations": annotations
+        | {"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.container-name": container["name"]},
     }
 
 

@@ -271,16 +271,29 @@ def test_tmpfs_that_a_link_leads_to_a_forbidden_place_is_refused() -> None:
 # --- environment and machine-id ---
 
 
-@pytest.mark.parametrize(
-    "env", [(), ("container=docker",), ("container=", "A=b", "container=oci")], ids=["none", "one", "two"]
-)
-def test_container_variable_is_set_once(env: tuple[str, ...]) -> None:
-    assert env_set(adjusted(container(env=env)))["container"] == "other"
-    assert "container" not in env_set(adjusted(container(env=("container=other",))))
-    assert env_set(adjusted(container(env=env), Settings({"env.container": "kubernetes"})))["container"] == "kubernetes"
+CONTAINER_VARIABLES = {
+    "none": ((), "other"),
+    "empty": (("container=",), "other"),
+    "its own": (("container=podman",), None),
+    "ours": (("container=other",), None),
+    "two": (("container=docker", "A=b", "container=oci"), "oci"),
+    "an empty one and its own": (("container=", "container=oci"), "oci"),
+    "its own and an empty one": (("container=oci", "container="), "oci"),
+}
 
 
-KUBERNETES = {"io.kubernetes.cri.container-name": "main", "io.kubernetes.cri.sandbox-uid": POD_UID}
+@pytest.mark.parametrize(("env", "expected"), CONTAINER_VARIABLES.values(), ids=CONTAINER_VARIABLES)
+def test_container_variable_of_the_container_stays(env: tuple[str, ...], expected: str | None) -> None:
+    assert env_set(adjusted(container(env=env))).get("container") == expected
+    set_by_owner = env_set(adjusted(container(env=env), Settings({"env.container": "kubernetes"}))).get("container")
+    assert set_by_owner == ("kubernetes" if expected == "other" else expected)
+
+
+KUBERNETES = {
+    "io.kubernetes.cri.container-type": "container",
+    "io.kubernetes.cri.container-name": "main",
+    "io.kubernetes.cri.sandbox-uid": POD_UID,
+}
 
 
 def uuid5(namespace: str, name: str) -> str:
@@ -385,7 +398,7 @@ SIGNALS = {
     "own in place": (annotated(stop_signal="SIGPWR"), {}, None),
     "own of the container": (
         {
-            "io.kubernetes.cri.container-name": "a",
+            "io.kubernetes.container.name": "a",
             "io.systemd.container.stop-signal/a": "SIGINT",
             **annotated(stop_signal="SIGPWR"),
         },

@@ -74,7 +74,7 @@ OWN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "the pod": ({"pod_uid": POD_UID, "name": "main"}, {"pod_uid": POD_UID[::-1].replace("-", ""), "name": "side"}),
     "where the pod's UID stands": (
         {"pod_uid": POD_UID, "name": "main"},
-        {"annotations": {"io.kubernetes.cri.sandbox-uid": POD_UID}, "name": "main"},
+        {"annotations": {"io.kubernetes.pod.uid": POD_UID}, "name": "main"},
     ),
     "another variable": ({}, {"env": ("HOSTNAME=x", "containers=1")}),
     "the order of annotations": (

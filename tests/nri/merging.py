@@ -51,14 +51,18 @@ def _resources(spec: dict[str, Any], unified: dict[str, str]) -> None:
 
 
 def _mounts(spec: dict[str, Any], changes: Any) -> None:
-    """AdjustMounts: the first mount at the same destination goes, the new one comes, and then all are sorted."""
+    """AdjustMounts: the first mount at the same destination goes, the new one comes, and then all are sorted. A dash before the
+    destination marks one that only goes."""
     if not changes:
         return
     mounts: list[dict[str, Any]] = spec.get("mounts") or []
     for change in changes:
-        same = [index for index, mount in enumerate(mounts) if mount["destination"] == change.destination]
+        destination = change.destination.removeprefix("-")
+        same = [index for index, mount in enumerate(mounts) if mount["destination"] == destination]
         for index in same[:1]:
             del mounts[index]
+        if destination != change.destination:
+            continue
         new = {"destination": change.destination, "type": change.type, "source": change.source}
         mounts.append({**new, "options": [*change.options]})
     spec["mounts"] = sorted(mounts, key=order)

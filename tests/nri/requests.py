@@ -75,4 +75,5 @@ def _linux(linux: dict[str, Any]) -> Any:
     namespaces = [{"type": each["type"], "path": each.get("path") or ""} for each in linux.get("namespaces") or []]
     unified = (linux.get("resources") or {}).get("unified") or {}
     devices = [{"path": each["path"]} for each in linux.get("devices") or []]
-    return MESSAGES["LinuxContainer"](namespaces=namespaces, devices=devices, resources={"unified": unified})
+    more = {"resources": {"unified": unified}, "cgroups_path": linux.get("cgroupsPath") or ""}
+    return MESSAGES["LinuxContainer"](namespaces=namespaces, devices=devices, **more)

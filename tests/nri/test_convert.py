@@ -72,7 +72,7 @@ BEYOND: dict[str, tuple[dict[str, Any], str]] = {
     "a stop signal": ({}, "lifecycle.stopSignal SIGRTMIN+3"),
     "the pod's stop signal": ({"annotations": {STOP_SIGNAL: "SIGINT"}}, "STOPSIGNAL SIGINT"),
     "a variable that stands there twice": (
-        {"env": ["container=a", "container=b"]},
+        {"env": ["container=a", "container="]},
         "container stands there several times",
     ),
 }

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 
 from oci_systemd.core.adjust import adjust
 from oci_systemd.core.apply import apply
-from oci_systemd.core.container import from_spec
+from oci_systemd.core.container import from_spec, identity
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.settings import Settings
 from tests.corpus.cases import DEBIAN, CorpusCase, cases
@@ -21,9 +21,9 @@ from tests.nri.requests import is_for_us, request
 BEYOND = {"selinuxLabel", "apparmorProfile"}
 
 
-def by_nri(spec: dict[str, Any], asked: Asked, id: str, name: str = "main") -> dict[str, Any] | str:
+def by_nri(spec: dict[str, Any], asked: Asked, id: str) -> dict[str, Any] | str:
     """The spec in the end; the sentence where creation fails."""
-    uid = (spec.get("annotations") or {}).get("io.kubernetes.cri.sandbox-uid", "")
+    name, uid, _, _ = identity(spec.get("annotations") or {}, (spec.get("linux") or {}).get("cgroupsPath") or "")
     try:
         return merged(spec, asked.create(request(spec, id, name, uid)))
     except AssertionError as failure:
@@ -62,8 +62,7 @@ def case(request: pytest.FixtureRequest) -> CorpusCase:
 
 def test_corpus_by_nri_is_the_corpus_by_the_wrapper(case: CorpusCase) -> None:
     assert isinstance(case.spec, dict)
-    name = from_spec(case.spec, case.id).name
-    nri, wrapper = by_nri(case.spec, Asked(), case.id, name), by_wrapper(case)
+    nri, wrapper = by_nri(case.spec, Asked(), case.id), by_wrapper(case)
     if isinstance(nri, str) or isinstance(wrapper, str):
         assert nri == wrapper
         return
@@ -74,7 +73,7 @@ def test_corpus_by_nri_is_the_corpus_by_the_wrapper(case: CorpusCase) -> None:
 def test_corpus_by_nri_and_then_by_the_wrapper_is_as_by_nri(case: CorpusCase) -> None:
     """The wrapper, where both are on, finds nothing to do but what NRI could not."""
     assert isinstance(case.spec, dict)
-    nri = by_nri(case.spec, Asked(), case.id, from_spec(case.spec, case.id).name)
+    nri = by_nri(case.spec, Asked(), case.id)
     if isinstance(nri, dict):
         again = apply(nri, adjust(from_spec(nri, case.id), Settings(), World(links=dict(DEBIAN.links)).host()).edits)
         assert without_what_is_beyond(again) == without_what_is_beyond(nri)
@@ -114,7 +113,7 @@ def test_nri_does_what_apply_does_in_the_order_of_the_runtime(spec: dict[str, An
         expected: Any = apply(spec, adjustment.edits)
     except Problem as problem:
         expected = str(problem)
-    found = by_nri(spec, Asked(world.chosen(), world.host()), world.id, container.name)
+    found = by_nri(spec, Asked(world.chosen(), world.host()), world.id)
     if isinstance(found, str) or isinstance(expected, str):
         assert found == expected
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -12,11 +13,18 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from oci_systemd.core import annotations as a
+from oci_systemd.core.errors import Shortage
+from oci_systemd.core.host import Host
+from oci_systemd.core.settings import Settings
+from oci_systemd.host.log import Entry
+from oci_systemd.nri.node import Node
+from oci_systemd.nri.plugin import Plugin
+from oci_systemd.nri.serve import Identity, Server
 from tests.nri.program import COMMAND, Program, environment, until
 from tests.nri.requests import request, spec
 from tests.nri.runtime import (
@@ -30,6 +38,10 @@ from tests.nri.runtime import (
     Version,
 )
 from tests.ports import free_port
+
+if TYPE_CHECKING:
+    from oci_systemd.nri.log import Log
+    from oci_systemd.nri.serve import Signals
 
 # This machine's cgroups do not matter here.
 SETTINGS = "[cgroup]\nrequire_nsdelegate = false\n"
@@ -411,6 +423,77 @@ connected 1.0""".splitlines()
     peer.close()
     runtime.stop()
     assert until(lambda: "oci_systemd_nri_connected 0.0" in text())
+
+
+IDLE = 250
+
+
+def test_connections_that_say_nothing_take_nothing_from_the_plugin(place: Place) -> None:
+    """With few descriptors of its own, which they would use up: it serves, answers who asks, and rests."""
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    runtime = place.runtime()
+    few: dict[str, Any] = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))}
+    program = place.program("--metrics", address, **few)
+    peer = runtime.plugin()
+    with ExitStack() as stack:
+        assert until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+        for _ in range(IDLE):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        assert until(lambda: program.descriptors() < 40)
+        assert serves(peer)
+        assert check(place).returncode == 0
+        before = program.seconds()
+        time.sleep(1)
+        assert program.seconds() - before < 0.5
+        peer.close()
+        assert serves(runtime.plugin())
+
+
+class Shy:
+    """A look at the node for which there are no means, as often as `times` says."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.fails = False
+
+    def __call__(self) -> Node:
+        if self.fails:
+            raise Shortage("/etc/oci-systemd/config.toml cannot be read: Too many open files")
+        return self.node
+
+
+def test_what_cannot_be_looked_at_is_as_it_was_seen_last() -> None:
+    node = Node(Settings({"env.container": "kubernetes"}), Host(), False)
+    told: list[Entry] = []
+    plugin, look = Plugin(node, told.append, None), Shy(node)
+    server = Server(Identity("10", "x"), plugin, cast("Log", Told(told)), cast("Signals", Quiet()), look, None)
+    look.fails = True
+    for _ in range(3):
+        server._refresh(now=True)
+    assert plugin.node is node
+    assert ["Too many open files" in entry.reason for entry in told] == [True]
+    look.fails, look.node = False, Node(Settings(), Host(), False)
+    server._refresh(now=True)
+    assert plugin.node is look.node
+
+
+class Quiet:
+    """Signals, of which none comes; this process keeps its own handlers."""
+
+    def __init__(self) -> None:
+        self.stopping = False
+        self.socket, self.waker = socket.socketpair()
+
+
+class Told:
+    """A log that keeps what it is told."""
+
+    def __init__(self, told: list[Entry]) -> None:
+        self.told = told
+
+    def tell(self, entry: Entry) -> None:
+        self.told.append(entry)
 
 
 WRONG = {

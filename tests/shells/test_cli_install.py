@@ -298,7 +298,7 @@ def test_launcher_is_named_by_its_own_folder_not_by_a_link_to_it(root: Path) -> 
 
 
 def test_launcher_beside_the_installed_package_comes_first(root: Path) -> None:
-    package = root / "opt/own/lib/oci-systemd"
+    package = root / "opt/own/lib/oci-systemd/versions/1"
     package.mkdir(parents=True)
     (package / "oci_systemd").symlink_to(Path(__file__).parents[2] / "oci_systemd")
     (root / "opt/own/bin").mkdir()
@@ -536,7 +536,7 @@ def test_folder_that_may_not_be_written_is_one_sentence(closed: Path) -> None:
     assert (result.returncode, result.stdout) == (2, "")
     assert (
         result.stderr
-        == f"oci-systemd: {closed}/etc/oci-systemd cannot be written: Permission denied; all is as it was\n"
+        == f"oci-systemd: {closed}/run/oci-systemd/lock cannot be written: Permission denied; all is as it was\n"
     )
     (closed / "etc").chmod(0o755)
     assert files(closed) == before

@@ -358,7 +358,7 @@ def test_the_root_file_system_is_looked_at_where_it_is_there(tmp_path: Path) -> 
 def test_this_host_is_asked_where_it_shall_be(tmp_path: Path) -> None:
     from oci_systemd.host.machine import this_host
 
-    here = this_host(None)
+    here = this_host()
     path = bundle(tmp_path)
     changes = run("--this-host", "--check", path).exit_code == 1
     assert changes == (here.cgroup_v2 and here.nsdelegate)

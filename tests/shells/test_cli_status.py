@@ -22,6 +22,7 @@ KEYS = """engine namespace pod container id status pid version reason changes st
     problem""".split()
 RECORD = {"io.systemd.container.adjusted": "0.1.0", "io.systemd.container.stop-signal": "SIGRTMIN+3"}
 POD = {
+    "io.kubernetes.cri.container-type": "container",
     "io.kubernetes.cri.sandbox-namespace": "prod",
     "io.kubernetes.cri.sandbox-name": "vm",
     "io.kubernetes.cri.container-name": "main",

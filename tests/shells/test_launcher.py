@@ -268,6 +268,10 @@ def test_missing_runtime_or_ourselves_is_said_with_the_remedy(
     assert "OCI_SYSTEMD_RUNTIME" in result.stderr
 
 
+def test_no_other_variable_names_the_runtime(wrapper: Wrapper) -> None:
+    assert wrapper.run("state", "ID", env={**os.environ, "osd_runtime": "/bin/false"}).returncode == 7
+
+
 def test_runtime_in_the_environment_may_be_a_bare_name(wrapper: Wrapper) -> None:
     environ = {**os.environ, "OCI_SYSTEMD_RUNTIME": "fake-runc", "PATH": f"{wrapper.folder}:{os.environ['PATH']}"}
     assert wrapper.run("state", "ID", env=environ).returncode == 7

@@ -526,6 +526,7 @@ def test_killed_at_each_system_call_the_config_is_whole(wrapper: Wrapper, system
 def test_line_for_an_adjusted_container(wrapper: Wrapper, systemd: dict[str, Any]) -> None:
     log_to(wrapper)
     names = {
+        "io.kubernetes.cri.container-type": "container",
         "io.kubernetes.cri.container-name": 'a"\n\x1b[0m',
         "io.kubernetes.cri.sandbox-name": "web",
         "io.kubernetes.cri.sandbox-namespace": "ns",
@@ -660,7 +661,7 @@ def test_line_is_python_json_logger_s(
 def test_line_is_the_plugin_s(wrapper: Wrapper, systemd: dict[str, Any]) -> None:
     """What the wrapper makes by hand and what the plugin has made for it is the same text."""
     log_to(wrapper)
-    systemd["annotations"] = {"io.kubernetes.cri.container-name": "n\u00e4me \x7f\u2028\U0001f600", f"{KEY}.typo": "x"}
+    systemd["annotations"] = {"io.kubernetes.container.name": "n\u00e4me \x7f\u2028\U0001f600", f"{KEY}.typo": "x"}
     create(wrapper, systemd)
     line = wrapper.log.read_text()
     assert "\\u00e4me \\u007f\\u2028\\ud83d\\ude00" in line

@@ -172,6 +172,7 @@ class Container:
     image: str = IMAGE
     command: Sequence[str] = ("/sbin/init",)
     args: Sequence[str] = ()
+    working_dir: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     mounts: Sequence[Mount] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -202,6 +203,7 @@ class Container:
             image=MSG["ImageSpec"](image=self.image, user_specified_image=self.image),
             command=self.command,
             args=self.args,
+            working_dir=self.working_dir,
             envs=[MSG["KeyValue"](key=key, value=value.encode()) for key, value in self.environment.items()],
             mounts=[_mount_message(mount, pod) for mount in self.mounts],
             labels={**pod.labels, "io.kubernetes.container.name": self.name},

@@ -15,7 +15,7 @@ from tests.cri.kubelet import Kubelet
 from tests.cri.pod import RUNTIME_DEFAULT, Mount, Pod, Profile
 from tests.e2e.conftest import BY_WRAPPER, ENGINES
 from tests.e2e.lab.containerd import CRUN_HANDLER, Containerd
-from tests.e2e.lab.images import ENTRYPOINT, name
+from tests.e2e.lab.images import ENTRYPOINT, VOLUME, name
 from tests.e2e.lab.pods import INIT, Case, Guest, begin
 
 pytestmark = pytest.mark.engine
@@ -84,6 +84,10 @@ CASES = {
         replace(INIT, readonly_root=True), volumes=empty_dir("/var/lib/systemd"), keeps_machine_id=False
     ),
     "asked": Boots(replace(INIT, command=[ENTRYPOINT]), pod={"annotations": {KEY: "true"}}),
+    "volume-sys-fs-cgroup": Boots(
+        replace(INIT, image=name(VOLUME)),
+        shows={"stat -fc %T /sys/fs/cgroup": "cgroup2fs", "cat /sys/fs/cgroup/cgroup.max.descendants": "1000"},
+    ),
     "crun": Boots(pod={"handler": CRUN_HANDLER}),
     "stop-signal": Boots(CONSOLE, pod={"annotations": {f"{KEY}.stop-signal": "SIGRTMIN+5"}}),
 }

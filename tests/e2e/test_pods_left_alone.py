@@ -1,5 +1,6 @@
 """Pods that get nothing, and pods that are refused: what is not wanted runs as described, and who asks in vain is told why."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -35,6 +36,7 @@ LEFT_ALONE = {
     "named-another": Case(replace(INIT, command=WAIT), pod={"annotations": {f"{KEY}/other": "true"}}),
     "host-pid": Case(WAITING, pod={"host_pid": True}),
     "cgroups-of-the-host": Case(WAITING, volumes=host_cgroups),
+    "relative": Case(replace(INIT, command=["bin/init"], working_dir="/app")),
 }
 
 
@@ -75,6 +77,23 @@ def test_its_twin_that_looks_like_systemd_is_served(engine: Containerd) -> None:
     with guest.where:
         assert ADJUSTED in guest.given["annotations"]
         assert guest.output("/bin/sh", "-c", "mkdir /sys/fs/cgroup/e2e && echo made") == "made"
+
+
+# What a pod's author may write, to be taken for another.
+FORGED = {
+    "io.kubernetes.cri.sandbox-name": "etcd-master",
+    "io.kubernetes.cri.sandbox-namespace": "kube-system",
+    "io.kubernetes.cri-o.ContainerType": "container",
+    "io.kubernetes.pod.name": "etcd-master",
+    "io.kubernetes.pod.namespace": "kube-system",
+}
+
+
+def test_the_log_has_the_pods_own_name(engine: Containerd) -> None:
+    guest = begin(engine, "honest", Case(replace(INIT, annotations=FORGED), pod={"annotations": FORGED}))
+    with guest.where:
+        lines = [line for line in engine.told().splitlines() if guest.id in line]
+        assert [json.loads(line)["pod"] for line in lines] == ["default/honest"]
 
 
 def test_one_container_of_two_is_served_by_its_name(engine: Containerd) -> None:

@@ -23,6 +23,7 @@ SOCKET = "/run/containerd/containerd.sock"
 LOG = "/var/log/containerd.log"
 BUNDLES = Path("/run/containerd/io.containerd.runtime.v2.task/k8s.io")
 SITE = Path(__file__).with_name("site")
+OUR_LOG = "/var/log/oci-systemd.log"
 PLUGIN_LOG = "/var/log/oci-systemd-nri.log"
 HANDLER, CRUN_HANDLER = "systemd", "systemd-crun"
 # Where the plugin does what the handlers would: the plain ones in their place.
@@ -114,6 +115,10 @@ class Containerd:
     def plugin_log(self) -> str:
         return self.node.path(PLUGIN_LOG).read_text(errors="replace")
 
+    def told(self) -> str:
+        """What our log says: the plugin's, else the wrapper's."""
+        return self.node.path(PLUGIN_LOG if self.has_plugin else OUR_LOG).read_text(errors="replace")
+
     def handler(self, name: str) -> str:
         """What a pod says to be served as it would be by the handler NAME."""
         return PLAIN.get(name, name) if self.has_plugin else name
@@ -133,6 +138,9 @@ class Containerd:
         self._stop_signal = stop_signal
         for image in (each for each in IMAGES if images.name(each) not in known):
             images.write_systemd(image, archive, stop_signal)
+            self._import()
+        if images.name(images.VOLUME) not in known:
+            images.write_systemd(images.VOLUME_OF, archive, stop_signal, images.VOLUME)
             self._import()
         part = self.part("images")
         pause = part.get("sandbox_image") or part["pinned_images"]["sandbox"]

@@ -17,10 +17,14 @@ WAIT = ["/bin/sleep", "1000000"]
 # An entrypoint that becomes systemd, which nobody can tell from outside; and one that has the name of an init and waits.
 ENTRYPOINT = "/entrypoint.sh"
 WAITING_INIT = "/usr/local/sbin/init"
+OWN_INIT = "/app/bin/init"  # an application's own, which waits, too
 SCRIPTS = {
+    OWN_INIT: b"#!/bin/sh\nexec sleep 1000000\n",
     ENTRYPOINT: b"#!/bin/sh\nexec /lib/systemd/systemd\n",
     WAITING_INIT: b"#!/bin/sh\nexec sleep 1000000\n",
 }
+# An image that says VOLUME /sys/fs/cgroup, as many of systemd do.
+VOLUME, VOLUME_OF = "systemd-volume", "debian-13"
 # A privileged systemd would write the machine's own sysctls.
 MASKED = {"/etc/systemd/system/systemd-sysctl.service": "/dev/null"}
 
@@ -29,10 +33,13 @@ def name(image: str) -> str:
     return f"docker.io/lab/{image}:1"
 
 
-def write_systemd(image: str, out: Path, stop_signal: str = "") -> None:
-    """One of IMAGES."""
+def write_systemd(image: str, out: Path, stop_signal: str = "", called: str = "") -> None:
+    """One of IMAGES; `called` VOLUME with a volume in the cgroup's place."""
     config = {"Entrypoint": ["/sbin/init"], "Env": [SEARCH], **({"StopSignal": stop_signal} if stop_signal else {})}
-    write_image([pack(IMAGES[image].path), files(relative(SCRIPTS), relative(MASKED))], out, name(image), config)
+    if called == VOLUME:
+        config["Volumes"] = {"/sys/fs/cgroup": {}}
+    layers = [pack(IMAGES[image].path), files(relative(SCRIPTS), relative(MASKED))]
+    write_image(layers, out, name(called or image), config)
 
 
 def write_busybox(node: RootFS, out: Path, image: str, entrypoint: Sequence[str]) -> None:

@@ -172,22 +172,26 @@ class Tree:
             try:
                 yield
             finally:
-                with suppress(OSError):
-                    place.unlink()
-                os.close(fd)
+                if fd is not None:
+                    with suppress(OSError):
+                        place.unlink()
+                    os.close(fd)
         finally:
             for folder in reversed(made):
                 with suppress(OSError):  # somebody else has put something there
                     folder.rmdir()
 
-    def _locked(self, place: Path, made: list[Path], end: float) -> int:
-        """A descriptor of the lock file, once it is ours alone. `made`: the folders for it."""
+    def _locked(self, place: Path, made: list[Path], end: float) -> int | None:
+        """A descriptor of the lock file, once it is ours alone; None for a user who may not write there, and shares nothing
+        with root. `made`: the folders for it."""
         try:
             while (fd := _lock(place, made)) is None:
                 if time.monotonic() >= end:
                     raise Problem(f"another oci-systemd writes below {self.root} just now: try again")
                 time.sleep(PAUSE)
         except OSError as error:
+            if isinstance(error, PermissionError) and os.geteuid() != 0:
+                return None
             raise _as_it_was(OSError(error.errno, error.strerror, str(place))) from None
         return fd
 

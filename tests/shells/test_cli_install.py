@@ -536,7 +536,7 @@ def test_folder_that_may_not_be_written_is_one_sentence(closed: Path) -> None:
     assert (result.returncode, result.stdout) == (2, "")
     assert (
         result.stderr
-        == f"oci-systemd: {closed}/run/oci-systemd/lock cannot be written: Permission denied; all is as it was\n"
+        == f"oci-systemd: {closed}/etc/oci-systemd cannot be written: Permission denied; all is as it was\n"
     )
     (closed / "etc").chmod(0o755)
     assert files(closed) == before

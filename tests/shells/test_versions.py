@@ -202,7 +202,7 @@ def test_a_root_that_may_not_be_written_is_one_sentence(old: Version) -> None:
         open_to_all = Version(HOME, old.name, Path(shutil.copytree(old.source, Path(folder) / "source", symlinks=True)))
         os.seteuid(NOBODY)
         try:
-            with pytest.raises(Problem, match="/run/oci-systemd/lock cannot be written: Permission denied"):
+            with pytest.raises(Problem, match=r"cannot be put below .*: Permission denied"):
                 versions.deploy(open_to_all, Tree(folder))
         finally:
             os.seteuid(0)

@@ -35,7 +35,11 @@ def name(image: str) -> str:
 
 def write_systemd(image: str, out: Path, stop_signal: str = "", called: str = "") -> None:
     """One of IMAGES; `called` VOLUME with a volume in the cgroup's place."""
-    config = {"Entrypoint": ["/sbin/init"], "Env": [SEARCH], **({"StopSignal": stop_signal} if stop_signal else {})}
+    config: dict[str, Any] = {
+        "Entrypoint": ["/sbin/init"],
+        "Env": [SEARCH],
+        **({"StopSignal": stop_signal} if stop_signal else {}),
+    }
     if called == VOLUME:
         config["Volumes"] = {"/sys/fs/cgroup": {}}
     layers = [pack(IMAGES[image].path), files(relative(SCRIPTS), relative(MASKED))]

@@ -76,7 +76,7 @@ def identity(*parts: list[contents.Part]) -> str:
     for name in OURS:
         place = SOURCE / name
         for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
-            if file.is_file() and "__pycache__" not in file.parts:
+            if file.is_file() and "__pycache__" not in file.parts and ".ruff_cache" not in file.parts:
                 digest.update(f"{file.relative_to(SOURCE)}\0".encode() + file.read_bytes())
     return digest.hexdigest()[:8]
 

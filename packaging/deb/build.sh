@@ -23,7 +23,7 @@ rm -r "$lib"
 mkdir -p "$lib/source/packaging" "$root/usr/bin"
 cp -R "$source/oci_systemd" "$lib/source/"
 cp -R "$source/packaging/install" "$source/packaging/launcher" "$lib/source/packaging/"
-find "$lib" -name __pycache__ -prune -exec rm -rf {} +
+find "$lib" \( -name __pycache__ -o -name '.*_cache' \) -prune -exec rm -rf {} +
 for each in oci-systemd oci-systemd-runtime; do ln -s "../lib/oci-systemd/current/bin/$each" "$root/usr/bin/$each"; done
 install -m 755 "$here/compile" "$lib"
 install -D -m 644 "$here/fallback/orjson.py" "$lib/fallback/orjson.py"

@@ -4,6 +4,8 @@ Law: its configuration is what its package put there, or a site did, and what `o
 """
 
 import json
+import re
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ LOG = "/var/log/containerd.log"
 BUNDLES = Path("/run/containerd/io.containerd.runtime.v2.task/k8s.io")
 SITE = Path(__file__).with_name("site")
 OUR_LOG = "/var/log/oci-systemd.log"
+CONNECTED = '"message":"connected"'
 PLUGIN_LOG = "/var/log/oci-systemd-nri.log"
 HANDLER, CRUN_HANDLER = "systemd", "systemd-crun"
 # Where the plugin does what the handlers would: the plain ones in their place.
@@ -107,6 +110,10 @@ class Containerd:
         check = ("oci-systemd", "nri", "--check")
         state = until(lambda: self.node.run(*check, check=False).stdout, lambda said: said.startswith("connected"), 20)
         assert state.startswith("connected"), self.plugin_log()
+        # containerd asks it for containers a moment after it has been answered, and says so then (nri, adaptation.go).
+        taken = re.compile(r"plugin \S+ connected")
+        until(lambda: str(len(taken.findall(self.log())) >= self.plugin_log().count(CONNECTED)), "True".__eq__, 5)
+        time.sleep(1)  # 1.7 says so before
 
     def stop_plugin(self) -> None:
         self.node.stop(PLUGIN_LOG)

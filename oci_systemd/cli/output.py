@@ -128,8 +128,8 @@ def encoded(document: object) -> bytes:
 
 
 def json_bytes(data: bytes) -> bytes:
-    """JSON for stdout: as it is, but on a terminal with JSON's own escapes for what a terminal obeys (C1 controls, marks that turn
-    the text around). They stand in strings alone."""
+    """Return JSON for stdout. On a terminal, letters that are not printable (C1 controls, bidirectional marks) are escaped: JSON
+    has them in strings only."""
     if not on_terminal(sys.stdout):
         return data
     text = data.decode(errors="replace")

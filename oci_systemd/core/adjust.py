@@ -169,9 +169,9 @@ def _obstacle(case: Case) -> str:
         )
     path = case.container.cgroups_path
     if is_top(path):
-        return f"its linux.cgroupsPath {a.quoted(path)} is no cgroup of its own, but the top of the hierarchy; give it its own"
+        return f"its linux.cgroupsPath {a.quoted(path)} is the top of the hierarchy; give the container a cgroup of its own"
     if any(each in case.host.occupied for each in cgroups(path)):
-        return f"its linux.cgroupsPath {a.quoted(path)} is a cgroup that holds processes already; give it its own"
+        return f"its linux.cgroupsPath {a.quoted(path)} is a cgroup that holds processes already; give the container its own"
     if not case.host.cgroup_v2:
         return f"the host's {CGROUP_PLACE} is not cgroup v2; boot the host with systemd.unified_cgroup_hierarchy=1"
     if case.settings.flag("cgroup.require_nsdelegate") and not case.host.nsdelegate:

@@ -48,7 +48,7 @@ class View:
             self._places.insert(index, place)
 
     def removed(self) -> None:
-        """A mount is no more, and hides no link any more."""
+        """A mount was removed: the links that it hid count again."""
         self._places = None
 
     def places(self) -> list[str]:
@@ -66,7 +66,7 @@ class View:
 
 
 class Case:
-    """`mounts` starts as the container's own and changes with each mount that a rule adds or removes; all else stays as it is.
+    """`mounts` begins as the container's own. Rules add mounts to it and remove them; nothing else changes.
 
     Two views, the same one where the root file system is visible. Where it is not: `placing` has the usual links, so that
     nothing is hidden should they be there; `presence` has none, so that nothing is left out should they not.
@@ -99,7 +99,7 @@ class Case:
             view.added(index, mount.destination)
 
     def remove_mount(self, index: int) -> None:
-        """Have the mount at `index` no more."""
+        """Remove the mount at `index`."""
         del self.mounts[index], self.destinations[index]
         for view in {self.presence, self.placing}:
             view.removed()

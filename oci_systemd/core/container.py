@@ -62,7 +62,7 @@ class Container:
     """What the core knows of one container. Everything is a plain value; nothing is changed after construction.
 
     `root_path` is the root file system as the spec names it: absolute, or relative to the bundle; "" where it names none.
-    `cwd` is "" where it is not known. `cgroups_path` is linux.cgroupsPath as it is given. `own_cgroup` is false where the
+    `cwd` is "" if unknown. `cgroups_path` is linux.cgroupsPath, unchanged. `own_cgroup` is false where the
     runtime was told to make none (podman --cgroups=disabled): a private cgroup namespace then begins at the cgroup of whoever
     starts it, which may be the host's root.
     """

@@ -64,8 +64,8 @@ def is_cgroup(mount: Mount) -> bool:
     return mount.type in CGROUP_TYPES and not mount.is_bind
 
 
-# As every engine writes it, but for ro: podman and CRI-O have it in the place of such a volume.
-CGROUP_OPTIONS = ("nosuid", "noexec", "nodev", "relatime", "rw")
+# As every engine writes it, but rw for ro: what replaces an image's volume, as podman and CRI-O replace it.
+NEW_CGROUP = Mount(CGROUP_PLACE, "cgroup", "cgroup", ("nosuid", "noexec", "nodev", "relatime", "rw"))
 # How engines name the folder of an image's volume: containerd's CRI, Docker, podman.
 IMAGE_VOLUME = ("/io.containerd.grpc.v1.cri/containers/", "/docker/volumes/", "/containers/storage/volumes/")
 
@@ -95,15 +95,12 @@ def uncover(case: Case) -> Iterator[Finding]:
             return
         removed = True
         case.remove_mount(index)
-        yield e.RemoveMount(index, mount.destination, "it is no cgroup file system, and hides the container's own")
+        yield e.RemoveMount(index, mount.destination, "it is not a cgroup file system and hides the container's cgroup")
         yield Warn(
             f"a volume at {CGROUP_PLACE} is not mounted: it would hide the container's cgroup; drop it from the image"
         )
     if removed and index is None:
         case.add_mount(case.position_for(CGROUP_PLACE), NEW_CGROUP)
-
-
-NEW_CGROUP = Mount(CGROUP_PLACE, "cgroup", "cgroup", CGROUP_OPTIONS)
 
 
 def cgroup(case: Case) -> Iterator[Finding]:

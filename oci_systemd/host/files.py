@@ -14,8 +14,8 @@ SHORTAGES = (ENOMEM, ENFILE, EMFILE)
 
 
 def read_regular(path: str, limit: int) -> tuple[bytes, posix.stat_result]:
-    """The bytes and the stat of the regular file at `path`, links followed. A Problem where it is none or exceeds `limit`; a
-    Shortage where this process has no means to look."""
+    """The bytes and the stat of the regular file at `path`, links followed. A Problem if it is not a regular file or
+    exceeds `limit`; a Shortage if this process has no descriptor or memory left."""
     try:
         fd = posix.open(path, READ)
     except OSError as error:

@@ -44,7 +44,7 @@ def read(text: str) -> Table | None:
 
 
 def _define(table: Table, key: str, value: object) -> bool:
-    """Give `key`, dotted or not, its value below `table`; False where it has one already, or is no bare key, or `value` is None."""
+    """Set `key`, dotted or not, to `value` below `table`. False if it is set already, or not a bare key, or `value` is None."""
     *above, last = [name.strip(" \t") for name in key.split(".")]
     for name in above:
         below = table.setdefault(name, {})

@@ -28,8 +28,8 @@ HEAD = 64  # bytes: more than any machine-id file has
 
 
 def survey(root: str, paths: Iterable[str], files: Iterable[str]) -> Root | None:
-    """The links on the way to each of `paths` and `files`, and what each of `files` is. None where `root` is no directory. A Root
-    that is `lost`, and has no links, where there are more than MOST.
+    """The links on the way to each of `paths` and `files`, and what each of `files` is. None if `root` is not a
+    directory. With more than MOST parts of links, the Root is `lost` and has no links.
 
     A Problem where there are no descriptors or no memory for it: what is not seen must not count as not there.
     """

@@ -39,8 +39,8 @@ def _facts(node: Node) -> tuple[object, ...]:
 
 
 def look(file: str, level: str | None) -> Node:
-    """The node as it is now, by the settings in `file`; with `level` in place of their log level. A Shortage where it cannot be
-    looked at."""
+    """Return the node's current facts, with the settings in `file` and `level` as log level, if given. A Shortage if this
+    process has no descriptor or memory left."""
     try:
         settings = settings_file.load(file)
     except SettingsError as problem:

@@ -62,6 +62,7 @@ class Container:
     """What the core knows of one container. Everything is a plain value; nothing is changed after construction.
 
     `root_path` is the root file system as the spec names it: absolute, or relative to the bundle; "" where it names none.
+    `capabilities` are the bounding ones, which is what a service of root's can have; None where they cannot be seen.
     `cwd` is "" if unknown. `cgroups_path` is linux.cgroupsPath, unchanged. `own_cgroup` is false where the
     runtime was told to make none (podman --cgroups=disabled): a private cgroup namespace then begins at the cgroup of whoever
     starts it, which may be the host's root.
@@ -71,6 +72,7 @@ class Container:
         "annotations",
         "apparmor_profile",
         "args",
+        "capabilities",
         "cgroups_path",
         "cwd",
         "devices",
@@ -99,6 +101,7 @@ class Container:
         pod_name: str = "",
         pod_namespace: str = "",
         args: Sequence[str] = (),
+        capabilities: Sequence[str] | None = None,
         cwd: str = "",
         env: Sequence[str] = (),
         mounts: Sequence[Mount] = (),
@@ -121,6 +124,7 @@ class Container:
         self.pod_name = pod_name
         self.pod_namespace = pod_namespace
         self.args = tuple(args)
+        self.capabilities = None if capabilities is None else frozenset(capabilities)
         self.cwd = cwd
         self.env = tuple(env)
         self.mounts = tuple(mounts)
@@ -163,6 +167,7 @@ def from_spec(spec: Json, id: str = "", *, own_cgroup: bool = True) -> Container
         pod_name=pod_name,
         pod_namespace=pod_namespace,
         args=process.strings("args"),
+        capabilities=process.object("capabilities").strings("bounding"),
         cwd=process.string("cwd"),
         env=process.strings("env"),
         mounts=[_mount(entry) for entry in root.objects("mounts")],

@@ -1,4 +1,5 @@
-"""podman by root and by a user with a login: systemd boots through the wrapper, and by the hook under a real runtime."""
+"""podman by root and by a user with a login: systemd boots through the wrapper, and by the hook under a real runtime; also
+from an image that has a volume in the place of the cgroup mount."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -19,8 +20,10 @@ class Way(NamedTuple):
     user: str
     options: Sequence[str]
     run: Sequence[str]
+    image: str = "debian-13"
 
 
+VOLUME = "volume"  # an image that says VOLUME /sys/fs/cgroup
 OFF = ["--network=none", "--systemd=false"]  # podman's own mode, which would hide what is ours
 STOP = "--stop-signal=SIGRTMIN+3"  # a hook sees no stop
 WAYS = {
@@ -30,15 +33,18 @@ WAYS = {
     "wrapper-crun-rootless": Way(USER, ["--runtime", WRAPPERS["crun"]], OFF),
     "hook-crun-rootful": Way("root", ["--runtime", RUNTIMES["crun"], "--hooks-dir", HOOKS], [*OFF, STOP]),
     "hook-runc-rootless": Way(USER, ["--runtime", RUNTIMES["runc"], "--hooks-dir", HOOKS], [*OFF, STOP]),
+    "wrapper-runc-volume": Way("root", ["--runtime", WRAPPERS["runc"]], OFF, VOLUME),
+    "hook-crun-volume": Way("root", ["--runtime", RUNTIMES["crun"], "--hooks-dir", HOOKS], [*OFF, STOP], VOLUME),
 }
 
 
 @pytest.fixture(scope="module")
 def lives(machine: Machine) -> dict[str, Future[Life]]:
     def lived(way: Way) -> Life:
-        with Cli(machine, "podman", way.options, way.run, way.user).container("debian-13") as guest:
+        with Cli(machine, "podman", way.options, way.run, way.user).container(way.image) as guest:
             return live(guest)
 
+    Cli(machine, "podman").commit("debian-13", VOLUME, "VOLUME /sys/fs/cgroup")
     return together(lived, WAYS)
 
 

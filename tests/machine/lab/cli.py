@@ -27,6 +27,14 @@ class Cli:
         """`run`, with the command at the end."""
         return ["run", *self.run, *options, image(name), *words]
 
+    def commit(self, base: str, name: str, change: str) -> None:
+        """Make the image `name`: `base` with one more instruction of a Dockerfile."""
+        made = self.call("create", image(base)).stdout.strip()
+        done = self.call("commit", "--change", change, made, image(name))
+        self.call("rm", made)
+        if done.returncode:
+            raise LabError(f"'{self.name} commit': {done.stderr}")
+
     @contextmanager
     def container(self, name: str, *words: str, options: Sequence[str] = ()) -> "Iterator[CliGuest]":
         done = self.call(*self.words(name, *words, options=["--detach", *options]))

@@ -37,6 +37,14 @@ TMPFS_OPTIONS = ("rw", "rprivate", "nosuid", "nodev")  # never noexec: it breaks
 ETC_MACHINE_ID = "/etc/machine-id"
 DBUS_MACHINE_ID = "/var/lib/dbus/machine-id"
 MACHINE_ID_SOURCES = {"container": "the container's ID", "pod": "the pod's UID and the container's name"}
+BOUNDING = ("CAP_SETPCAP",)
+# What fails in systemd 252 to 262 without a capability (docs/capabilities.md, measured).
+FAILS_WITHOUT = {
+    ("CAP_SETGID", "CAP_SETUID"): "units with User= fail, dbus among them",
+    BOUNDING: "journald and logind fail",
+    ("CAP_CHOWN", "CAP_FOWNER"): "units with StateDirectory= and User= fail",
+    ("CAP_DAC_OVERRIDE",): "systemd-tmpfiles fails",
+}
 CONSOLES = frozenset(f"/dev/tty{number}" for number in range(64))  # MAX_NR_CONSOLES
 
 
@@ -180,6 +188,19 @@ def _mounts_missed(case: Case) -> Iterator[Finding]:
 def user(case: Case) -> Iterator[Finding]:
     if case.container.uid:
         yield Warn(f"the user is {case.container.uid}, not 0: systemd will exit; run the container as root")
+
+
+def capabilities(case: Case) -> Iterator[Finding]:
+    """An engine's own set is enough. `runc spec` grants three, and `drop: [ALL]` none."""
+    granted = case.container.capabilities
+    if granted is None:
+        return
+    for needed, what in FAILS_WITHOUT.items():
+        missing = [name for name in needed if name not in granted]
+        if missing and (granted or needed != BOUNDING):  # where nothing is granted, no unit has anything to drop
+            yield Warn(
+                f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing: {what}; add the capability"
+            )
 
 
 def environment(case: Case) -> Iterator[Finding]:
@@ -330,6 +351,7 @@ RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     cgroup,
     tmpfs,
     user,
+    capabilities,
     environment,
     machine,
     stop_signal,

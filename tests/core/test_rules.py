@@ -240,6 +240,30 @@ def test_missing_shm_and_another_user_are_reported() -> None:
     assert warned(adjustment, "1000")
 
 
+ALL = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID")
+
+
+@pytest.mark.parametrize(
+    ("granted", "reported"),
+    [
+        (None, []),
+        (ALL, []),
+        ((*ALL, "CAP_KILL"), []),
+        ([each for each in ALL if each != "CAP_SETUID"], ["CAP_SETUID is missing: units with User= fail"]),
+        ([each for each in ALL if each != "CAP_SETPCAP"], ["CAP_SETPCAP is missing: journald and logind fail"]),
+        ([], ["CAP_SETGID and CAP_SETUID are", "CAP_CHOWN and CAP_FOWNER are", "CAP_DAC_OVERRIDE is"]),
+        (
+            ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"],  # runc spec
+            ["CAP_SETGID and CAP_SETUID are", "CAP_SETPCAP is", "CAP_CHOWN and CAP_FOWNER are", "CAP_DAC_OVERRIDE is"],
+        ),
+    ],
+    ids=["unseen", "all", "more", "one", "another", "none", "runc spec"],
+)
+def test_missing_capabilities_are_reported(granted: list[str] | None, reported: list[str]) -> None:
+    warnings = adjusted(container(capabilities=granted)).warnings
+    assert [words for words, warning in zip(reported, warnings, strict=True) if warning.startswith(words)] == reported
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -58,6 +58,7 @@ FACTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a device": ({}, {"devices": ("/dev/tty7",)}),
     "a limit": ({}, {"unified": {"cgroup.max.descendants": "7"}}),
     "no ID": ({}, {"id": ""}),
+    "capabilities": ({"capabilities": ("CAP_SETUID",)}, {"capabilities": ()}),
     "no pod": ({"pod_uid": POD_UID, "name": "main"}, {"pod_uid": "", "name": "main"}),
     "no name": ({"pod_uid": POD_UID, "name": "main"}, {"pod_uid": POD_UID}),
 }

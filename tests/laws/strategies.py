@@ -228,6 +228,7 @@ def put(spec: dict[str, Any], path: str, value: object) -> None:
 MEMBERS: dict[str, SearchStrategy[Any]] = {
     "process.args": commands,
     "process.env": env,
+    "process.capabilities.bounding": st.lists(st.sampled_from(["CAP_SETUID", "CAP_SETPCAP", "CAP_KILL"])),
     "process.user.uid": st.sampled_from([0, 1000]),
     "process.selinuxLabel": labels,
     "process.apparmorProfile": st.sampled_from(["", "docker-default", "profile", "unconfined"]),

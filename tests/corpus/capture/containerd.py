@@ -17,6 +17,7 @@ from typing import Any
 
 import grpc
 
+from tests.corpus.capture.images import VOLUMES
 from tests.corpus.capture.record import APPARMOR, SELINUX, WORK, Recorder, daemon, fictional_uid, run
 from tests.cri.client import Cri
 from tests.cri.kubelet import ENVIRONMENT, Kubelet
@@ -118,6 +119,7 @@ CASES = [
     empty_dir("emptydir-var-run", "/var/run"),
     empty_dir("emptydir-run-lock", "/run/lock"),
     one("volume", Container(image="docker.io/example/systemd-volume:1")),
+    one("cgroup-volume", Container(image="docker.io/example/systemd-cgroup-volume:1")),
     one("cgroup-bind", volumes=cgroup_bind(readonly=True)),
     one("cgroup-bind-rw", volumes=cgroup_bind(readonly=False)),
     one("read-only-root", Container(readonly_root=True)),
@@ -213,7 +215,7 @@ def main() -> None:
     ):
         cri = Cri(SOCKET)
         print("containerd", cri.wait_ready())
-        for name in ("pause", "systemd", "volume"):
+        for name in ("pause", "systemd", *VOLUMES):
             archive = str(archives / f"{name}.tar")
             run("ctr", "-n", "k8s.io", "images", "import", "--snapshotter", "overlayfs", "--local", archive)
         for case in CASES:

@@ -26,6 +26,8 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "tmpfs-run": (("--tmpfs", "/run", "--tmpfs", "/run/lock"), INIT),
     "volume-cgroup": (("--cgroupns=host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw"), INIT),
     "volume-cgroup-ro": (("--volume", "/sys/fs/cgroup:/sys/fs/cgroup:ro"), INIT),
+    "cgroup-volume": (("--volume", "/sys/fs/cgroup"), INIT),
+    "drop-all": (("--cap-drop=ALL",), INIT),
     "volume-run": (("--volume", "/run", "--volume", "data:/var/lib/data:ro"), INIT),
     "cgroupns-host": (("--cgroupns=host",), INIT),
     "init": (("--init",), INIT),

@@ -4,7 +4,7 @@
 
 ROOT is a root file system with systemd (mmdebstrap --variant=minbase --include=systemd,systemd-sysv,dbus,procps …), LAB
 the directory that node.sh shows in the node as /lab. Run it as root, on the machine itself; it needs a C compiler.
-It writes LAB/systemd.tar, volume.tar and pause.tar (OCI archives) and rootfs.tar (the bare file system).
+It writes LAB/systemd.tar, volume.tar, cgroup-volume.tar and pause.tar (OCI archives) and rootfs.tar (the bare file system).
 """
 
 import subprocess
@@ -16,6 +16,8 @@ from typing import Any
 from tests.cri.image import pack, write_image
 
 SEARCH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Images with volumes, and where these are.
+VOLUMES = {"volume": ("/run", "/var/lib/data"), "cgroup-volume": ("/sys/fs/cgroup",)}
 PAUSE = "#include <unistd.h>\nint main(void) { for (;;) pause(); }\n"
 
 
@@ -38,8 +40,9 @@ def main() -> None:
     (lab / "rootfs.tar").write_bytes(layer)
     config = {"Entrypoint": ["/sbin/init"], "Env": [SEARCH]}
     write_image([layer], lab / "systemd.tar", "docker.io/example/systemd:1", config)
-    volumes: dict[str, Any] = {"Volumes": {"/run": {}, "/var/lib/data": {}}}
-    write_image([layer], lab / "volume.tar", "docker.io/example/systemd-volume:1", config | volumes)
+    for name, places in VOLUMES.items():
+        volumes: dict[str, Any] = {"Volumes": {place: {} for place in places}}
+        write_image([layer], lab / f"{name}.tar", f"docker.io/example/systemd-{name}:1", config | volumes)
     pause = {"Entrypoint": ["/pause"], "Env": [SEARCH], "User": "65535:65535", "WorkingDir": "/"}
     write_image([pause_layer()], lab / "pause.tar", "docker.io/example/pause:1", pause)
 

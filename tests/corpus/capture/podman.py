@@ -26,6 +26,7 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "shell": ((), ("/bin/sh", "-c", "sleep 3600")),
     "tmpfs": ((OFF, "--tmpfs", "/run", "--tmpfs", "/run/lock"), INIT),
     "volume-run": ((OFF, "--volume", "/run", "--volume", "data:/var/lib/data:ro"), INIT),
+    "cgroup-volume": ((OFF, "--volume", "/sys/fs/cgroup"), INIT),
     "volume-cgroup": ((OFF, "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:ro"), INIT),
     "privileged": ((OFF, "--privileged"), INIT),
     "read-only": ((OFF, "--read-only"), INIT),

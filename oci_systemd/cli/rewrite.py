@@ -87,9 +87,8 @@ def _one(given: Given, path: str, act: Callable[[str, Found, str], None]) -> boo
     """Whether the config.json at `path` changes; `act` does with it what the options say."""
     try:
         found = given.find(path)
-        if not found.adjustment.verdict.wanted:  # who rewrites a bundle wants systemd: why it gets none is no secret
-            for warning in found.adjustment.warnings:
-                say(f"{path}: {warning}")
+        for warning in found.adjustment.warnings:
+            say(f"{path}: {warning}")
         new = found.text()
         act(path, found, new)
     except (Refused, SettingsError) as problem:

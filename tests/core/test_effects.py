@@ -134,7 +134,8 @@ def test_what_an_adjustment_did_is_told(path: Path) -> None:
     assert [value for value, _ in after.get("tmpfs", [])] == [
         mount.destination
         for mount in from_spec(apply(spec, edits)).mounts
-        if any(isinstance(edit, AddMount) and edit.mount.destination == mount.destination for edit in edits)
+        if mount.type == "tmpfs"
+        and any(isinstance(edit, AddMount) and edit.mount.destination == mount.destination for edit in edits)
     ]
     for edit in edits:
         if isinstance(edit, SetMountOptions):

@@ -13,8 +13,10 @@ from oci_systemd.core import edits as e
 from oci_systemd.core import machine_id, signals
 from oci_systemd.core.adjust import Adjustment, adjust, questions
 from oci_systemd.core.apply import APPLY, apply
-from oci_systemd.core.container import Container, from_spec
+from oci_systemd.core.container import Container, from_spec, is_bind
 from oci_systemd.core.errors import Problem
+from oci_systemd.core.paths import clean
+from oci_systemd.core.rules import CGROUP_PLACE, NEW_CGROUP
 from oci_systemd.core.signals import ADJUSTED, STOP_SIGNAL
 from tests.laws.strategies import World, broken_specs, json_values, specs, worlds
 
@@ -110,10 +112,16 @@ def test_given_mounts_keep_their_order_and_their_fields(spec: Any, world: World)
     for edit in adjustment.edits:
         if isinstance(edit, e.AddMount):
             places.insert(edit.index, None)
+        if isinstance(edit, e.RemoveMount):
+            index = places.pop(edit.index)
+            assert index is not None
+            removed = given[index]
+            assert clean(removed["destination"]) == CGROUP_PLACE  # an image's volume, and nothing else
+            assert is_bind(removed.get("type", ""), removed.get("options") or [])
     assert len(places) == len(mounts)
     for index, now in zip(places, mounts, strict=True):
         if index is None:
-            assert (now["type"], now["source"]) == ("tmpfs", "tmpfs")
+            assert (now["type"], now["source"]) == ("tmpfs", "tmpfs") or is_new_cgroup(now)
         else:
             assert given[index] is now or {**given[index], "options": None} == {**now, "options": None}
 
@@ -126,19 +134,26 @@ def test_only_a_cgroup_of_its_own_becomes_writable(spec: Any, world: World) -> N
     before = {id(mount): mount for mount in spec.get("mounts") or []}
     changed = [mount for mount in done[2].get("mounts") or [] if id(mount) not in before and mount["type"] != "tmpfs"]
     for mount in changed:
-        old = next(
-            old
-            for old in before.values()
-            if {**old, "options": 0} == {**mount, "options": 0} and old["options"] != mount["options"]
-        )
         assert mount["type"] in ("cgroup", "cgroup2")
-        assert not {"bind", "rbind"} & set(old["options"])
-        assert mount["options"] == ["rw" if option in ("ro", "rro") else option for option in old["options"]]
+        assert is_new_cgroup(mount) or any(is_the_same_writable(mount, old) for old in before.values())
         assert world.cgroup_v2
         assert world.nsdelegate or world.settings.get("cgroup.require_nsdelegate") is False
         listed = [entry for entry in spec["linux"]["namespaces"] if entry.get("type") == "cgroup"]
         assert listed
         assert not listed[-1].get("path")
+
+
+def is_new_cgroup(mount: Any) -> bool:
+    """Whether a mount is the one that takes the place of an image's volume."""
+    wanted = {"destination": CGROUP_PLACE, "type": "cgroup", "source": "cgroup", "options": [*NEW_CGROUP.options]}
+    return bool(mount == wanted)
+
+
+def is_the_same_writable(mount: Any, old: Any) -> bool:
+    """Whether `mount` is `old`, no bind mount, with rw for each ro."""
+    options = old.get("options") or []
+    writable = ["rw" if option in ("ro", "rro") else option for option in options]
+    return {**old, "options": writable} == mount and not is_bind(old.get("type", ""), options)
 
 
 @given(specs(), worlds)

@@ -235,12 +235,12 @@ DETAILS: dict[str, Callable[[Row], str]] = {
 PHRASES = {
     "cgroup": "cgroup writable",
     "cgroup.max.descendants": "at most {value} cgroups",
-    "memory.oom.group": "one service's OOM ends that service alone",
+    "memory.oom.group": "memory.oom.group={value}",
     "container": "container={value}",
     "container_uuid": "container_uuid={value}",
     "selinux": "SELinux type {value}",
     "apparmor": "AppArmor profile {value}",
-    "KillSignal": "a host that shuts down sends signal {value}",
+    "KillSignal": "KillSignal={value} of its scope",
 }
 
 

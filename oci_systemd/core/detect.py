@@ -149,11 +149,13 @@ def detect(container: Container, annotations: Annotations, settings: Settings, r
 
 def _without_pid_namespace(name: str, asked: bool, *, strict: bool, looks: str, annotations: Annotations) -> Verdict:
     reason = "it has no private PID namespace, so that systemd would not be PID 1"
-    remedy = "give the pod or container its own PID namespace"
     if asked:
-        raise Refused(f'annotation {name} is "true", but {reason}; {remedy}', *annotations.mistakes.values())
+        raise Refused(
+            f'annotation {name} is "true", but {reason}; give the pod or container its own PID namespace',
+            *annotations.mistakes.values(),
+        )
     if strict:
-        raise Refused(strictly(f"{looks}, but {reason}; {remedy}"))
+        raise Refused(strictly(f"{looks}, but {reason}; give the pod or container its own PID namespace"))
     return Verdict(False, reason, warnings=(f"{looks}, but {reason}",) if looks else ())
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from tests.machine.lab.life import Guest
 
 PLACE = "/marks"
+COMPLETE = "begin end"
 MARKS = "/run/marks"
 UNITS = {
     "mark": """[Service]
@@ -70,4 +71,4 @@ def prepare(guest_name: str) -> str:
 
 def read(guest: Guest, name: str) -> Marks:
     said = {each: guest.machine.run("cat", f"{MARKS}/{name}/{each}", check=False).stdout.split() for each in UNITS}
-    return Marks(said["mark"] == ["begin", "end"], " ".join(said["server"]), " ".join(said["sessions"]))
+    return Marks(" ".join(said["mark"]) == COMPLETE, " ".join(said["server"]), " ".join(said["sessions"]))

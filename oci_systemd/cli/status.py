@@ -24,7 +24,7 @@ from oci_systemd.core.container import Container, from_spec, identity
 from oci_systemd.core.detect import detect
 from oci_systemd.core.effects import effects
 from oci_systemd.core.errors import Problem, Refused, SpecError
-from oci_systemd.core.signals import ADJUSTED, NAMES, RTMAX, RTMIN, STOP_SIGNAL, number
+from oci_systemd.core.signals import ADJUSTED
 from oci_systemd.engines import launcher
 from oci_systemd.engines.state_roots import (
     KINDS,
@@ -34,7 +34,8 @@ from oci_systemd.engines.state_roots import (
     RUNTIME_FOLDERS,
     engine_of,
 )
-from oci_systemd.host import bundle, containers
+from oci_systemd.engines.stops import stop
+from oci_systemd.host import bundle, containers, handlers
 from oci_systemd.host.files import read_regular
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ Examples:
   version      what adjusted it
   reason       why it was wanted, by its config.json and today's settings
   changes      list of {what, value, note} that are in effect by its config.json, whoever set them
-  stop_signal  {name, number} that the wrapper sends for SIGTERM; the number is null where it is none
+  stop_signal  {name, number, by}: what a stop sends, and who, "wrapper" (for SIGTERM) or "engine"; null where that is unknown
   runtime, root, uid   runc or crun, its state directory, and the user whose it is
   bundle, problem      the bundle, and why its config.json cannot be read
 
@@ -115,11 +116,12 @@ def _found(given: Iterable[str]) -> tuple[list[Entry], list[str]]:
 class Row:
     """One container that was adjusted, as it is told. `problem` is why its config.json says nothing."""
 
-    __slots__ = ("container", "effects", "problem", "reason", "state")
+    __slots__ = ("container", "effects", "problem", "reason", "state", "stop")
 
     def __init__(self, state: State, settings: Settings) -> None:
         self.state = state
         self.container = _known(state)
+        self.stop = stop(self.engine, state.annotations, front=_front(state))
         self.reason: str | None = None
         self.effects: list[Effect] | None = None
         self.problem: str | None = None
@@ -163,13 +165,19 @@ class Row:
             "version": state.annotations[ADJUSTED],
             "reason": self.reason,
             "changes": None if self.effects is None else [_document(effect) for effect in self.effects],
-            "stop_signal": _stop_signal(state.annotations.get(STOP_SIGNAL)),
+            "stop_signal": {"name": self.stop.name, "number": self.stop.number, "by": self.stop.by},
             "runtime": entry.kind,
             "root": entry.root,
             "uid": entry.uid,
             "bundle": state.bundle or None,
             "problem": self.problem,
         }
+
+
+def _front(state: State) -> bool | None:
+    """Whether the wrapper is the container's handler; None where nothing tells."""
+    called = handlers.program(state)
+    return None if called is None else launcher.is_ours(called)
 
 
 def _known(state: State) -> Container:
@@ -202,21 +210,6 @@ def _document(effect: Effect) -> dict[str, str]:
     return {"what": effect.what, "value": effect.value, "note": effect.note}
 
 
-def _stop_signal(text: str | None) -> dict[str, object] | None:
-    """What the annotation names: {name, number}."""
-    if text is None:
-        return None
-    found = number(text)
-    return {"name": text if found is None else _signal_name(found), "number": found}
-
-
-def _signal_name(signal: int) -> str:
-    """The name as systemd writes it (systemd, signal-util.c): real-time signals count from SIGRTMIN."""
-    if RTMIN <= signal <= RTMAX:
-        return f"SIGRTMIN+{signal - RTMIN}"
-    return next((f"SIG{name}" for name, known in NAMES.items() if known == signal), str(signal))
-
-
 # How people read it: the line of each container, and what stands below it.
 COLUMNS: dict[str, Callable[[Row], str]] = {
     "ENGINE": lambda row: row.engine,
@@ -230,15 +223,17 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
 DETAILS: dict[str, Callable[[Row], str]] = {
     "why": lambda row: row.reason or f"unknown: {row.problem}",
     "in effect": lambda row: "unknown" if row.effects is None else "; ".join(_phrases(row.effects)) or "nothing",
-    "stop signal": lambda row: _signal_phrase(row.state.annotations.get(STOP_SIGNAL)),
+    "stop signal": lambda row: row.stop.words,
 }
 PHRASES = {
     "cgroup": "cgroup writable",
     "cgroup.max.descendants": "at most {value} cgroups",
+    "memory.oom.group": "memory.oom.group={value}",
     "container": "container={value}",
     "container_uuid": "container_uuid={value}",
     "selinux": "SELinux type {value}",
     "apparmor": "AppArmor profile {value}",
+    "KillSignal": "KillSignal={value} of its scope",
 }
 
 
@@ -266,18 +261,6 @@ def _phrases(found: list[Effect]) -> list[str]:
 
 def _noted(text: str, note: str) -> str:
     return f"{text} ({note})" if note else text
-
-
-def _signal_phrase(text: str | None) -> str:
-    found = _stop_signal(text)
-    if found is None:
-        return "none is recorded: SIGTERM stays"
-    number = found["number"]
-    return (
-        f"{found['name']}: SIGTERM stays"
-        if number is None
-        else f"{found['name']} ({number}), by the wrapper for SIGTERM"
-    )
 
 
 def _none(total: int, *, all_seen: bool) -> str:

@@ -6,7 +6,16 @@ from oci_systemd.core import annotations as a
 from oci_systemd.core.annotations import Annotations
 from oci_systemd.core.case import Case
 from oci_systemd.core.cgroups import cgroups, is_top
-from oci_systemd.core.detect import INITS, Verdict, asks_for_cgroup, command, detect, located, looks_like_systemd
+from oci_systemd.core.detect import (
+    INITS,
+    Verdict,
+    asks_for_cgroup,
+    command,
+    detect,
+    located,
+    looks_like_systemd,
+    strictly,
+)
 from oci_systemd.core.edits import Edit
 from oci_systemd.core.errors import Refused, printable
 from oci_systemd.core.host import Host
@@ -23,6 +32,7 @@ from oci_systemd.core.rules import (
     cgroup,
     is_cgroup,
     is_read_only,
+    not_root,
     uncover,
 )
 
@@ -110,6 +120,8 @@ def adjust(container: Container, settings: Settings, host: Host) -> Adjustment:
     obstacle = _obstacle(case)
     if obstacle and (verdict.asked or asks):
         raise Refused(obstacle)
+    if strict := _strict(case, obstacle):
+        raise Refused(strict)
     if obstacle:
         return Adjustment(verdict.but(obstacle), reports)
     rules = RULES if verdict.wanted else (cgroup,)
@@ -133,6 +145,14 @@ def _mistakes(case: Case) -> Iterator[str]:
         if key in case.annotations.values and key not in allowed:
             name = a.key_for(case.container, key)
             yield f"annotation {name} is not allowed on this node; its owner may list {key} in the setting security.allow"
+
+
+def _strict(case: Case, obstacle: str) -> str:
+    """Why the setting detect.strict refuses a container in which systemd would exit, "" where it does not."""
+    if not (case.wanted and case.settings.flag("detect.strict")):
+        return ""
+    sentence = obstacle or (not_root(case.container.uid) if case.container.uid else "")
+    return strictly(sentence) if sentence else ""
 
 
 def _forbidden_paths(case: Case) -> Iterator[str]:

@@ -45,6 +45,7 @@ COMMANDS: dict[str, dict[str, bool]] = {
     "kill": {"all": FLAG, "a": FLAG, "regex": FLAG, "r": FLAG},
 }
 HELP = frozenset({"help", "h", "?", "usage", "version", "v", "V"})
+TRUE = frozenset({"1", "t", "T", "true", "True", "TRUE"})  # Go, strconv.ParseBool
 UNTOLD = frozenset({"log", "log-format", "log-level", "debug"})  # what a `state` call of ours must not share
 
 
@@ -88,6 +89,17 @@ class Invocation:
     def own_cgroup(self) -> bool:
         """Whether the runtime makes a cgroup for the container (crun(1), --cgroup-manager)."""
         return _last(self.globals, ("cgroup-manager",)) != "disabled"
+
+    @property
+    def systemd_cgroup(self) -> bool:
+        """Whether the runtime has systemd make a scope (runc(8), --systemd-cgroup; crun(1), --cgroup-manager)."""
+        found = False
+        for option in self.globals:
+            if option.name == "systemd-cgroup":
+                found = option.value is None or option.value in TRUE
+            elif option.name == "cgroup-manager":
+                found = option.value == "systemd"
+        return found
 
     @property
     def log(self) -> str:

@@ -32,6 +32,12 @@ def is_top(path: str) -> bool:
     return any(cgroup in (TOP, BESIDE) for cgroup in cgroups(path))
 
 
+def scope(path: str) -> bool | None:
+    """Return whether the engine that wrote `path` means a scope of systemd's, None where the path is empty. Only the runtime's
+    command line proves it: this is for who does not see that. runc refuses any other form with --systemd-cgroup."""
+    return path.count(":") == 2 if path else None
+
+
 def _of_unit(slice: str, prefix: str, name: str) -> str:
     """The cgroup of systemd's unit for `slice:prefix:name`: a scope in the slice, or a slice where the name is one."""
     unit = name if name.endswith(SLICE) else f"{prefix}-{name}.scope"

@@ -5,6 +5,7 @@ Law: a wrong type where we read is a SpecError that names the place; what we do 
 
 from __future__ import annotations
 
+from oci_systemd.core.cgroups import scope
 from oci_systemd.core.errors import SpecError
 from oci_systemd.core.paths import clean
 
@@ -65,7 +66,8 @@ class Container:
     `capabilities` are the bounding ones, which is what a service of root's can have; None where they cannot be seen.
     `cwd` is "" if unknown. `cgroups_path` is linux.cgroupsPath, unchanged. `own_cgroup` is false where the
     runtime was told to make none (podman --cgroups=disabled): a private cgroup namespace then begins at the cgroup of whoever
-    starts it, which may be the host's root.
+    starts it, which may be the host's root. `scope` is whether the runtime has the host's systemd make a scope for it, None where
+    that is not known.
     """
 
     __slots__ = (
@@ -87,6 +89,7 @@ class Container:
         "pod_uid",
         "readonly_root",
         "root_path",
+        "scope",
         "selinux_label",
         "uid",
         "unified",
@@ -109,6 +112,7 @@ class Container:
         namespaces: Mapping[str, str] | None = None,
         own_cgroup: bool = True,
         cgroups_path: str = "",
+        scope: bool | None = None,
         uid: int = 0,
         root_path: str = "",
         readonly_root: bool = False,
@@ -131,6 +135,7 @@ class Container:
         self.namespaces = namespaces or {}
         self.own_cgroup = own_cgroup
         self.cgroups_path = cgroups_path
+        self.scope = scope
         self.uid = uid
         self.root_path = root_path
         self.readonly_root = readonly_root
@@ -153,8 +158,9 @@ class Container:
         return self.namespaces.get(namespace) == ""
 
 
-def from_spec(spec: Json, id: str = "", *, own_cgroup: bool = True) -> Container:
-    """The Container that an OCI spec (the value of a config.json) describes; `id` is the runtime's argument, "" if unknown."""
+def from_spec(spec: Json, id: str = "", *, own_cgroup: bool = True, systemd_cgroup: bool | None = None) -> Container:
+    """The Container that an OCI spec (the value of a config.json) describes; `id` is the runtime's argument, "" if unknown, and
+    `systemd_cgroup` whether it was told to make systemd scopes, None where its command line cannot be seen."""
     root = _Reader(spec, "")
     process, linux = root.object("process"), root.object("linux")
     namespaces = linux.objects("namespaces")
@@ -175,6 +181,7 @@ def from_spec(spec: Json, id: str = "", *, own_cgroup: bool = True) -> Container
         namespaces={entry.string("type"): entry.string("path") for entry in namespaces},
         own_cgroup=own_cgroup,
         cgroups_path=cgroups_path,
+        scope=scope(cgroups_path) if systemd_cgroup is None else systemd_cgroup,
         uid=process.object("user").integer("uid"),
         root_path=root.object("root").string("path"),
         readonly_root=root.object("root").boolean("readonly"),

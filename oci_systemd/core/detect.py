@@ -130,7 +130,8 @@ def detect(container: Container, annotations: Annotations, settings: Settings, r
     path = located(program, container.cwd)
     looks = looks_like_systemd(program, path, settings)
     if not container.has_private("pid"):
-        return _without_pid_namespace(name, asked == "true", looks, annotations)
+        strict = bool(looks) and settings.flag("detect.strict")
+        return _without_pid_namespace(name, asked == "true", strict=strict, looks=looks, annotations=annotations)
     if asked == "true":
         return Verdict(True, f'annotation {name} is "true"', asked=True)
     if not looks:
@@ -146,14 +147,21 @@ def detect(container: Container, annotations: Annotations, settings: Settings, r
     )
 
 
-def _without_pid_namespace(name: str, asked: bool, looks: str, annotations: Annotations) -> Verdict:
+def _without_pid_namespace(name: str, asked: bool, *, strict: bool, looks: str, annotations: Annotations) -> Verdict:
     reason = "it has no private PID namespace, so that systemd would not be PID 1"
     if asked:
         raise Refused(
             f'annotation {name} is "true", but {reason}; give the pod or container its own PID namespace',
             *annotations.mistakes.values(),
         )
+    if strict:
+        raise Refused(strictly(f"{looks}, but {reason}; give the pod or container its own PID namespace"))
     return Verdict(False, reason, warnings=(f"{looks}, but {reason}",) if looks else ())
+
+
+def strictly(sentence: str) -> str:
+    """The sentence with which the setting detect.strict refuses a container that did not ask, and how to have it started."""
+    return f'{sentence}, or set annotation {WANTED} to "false" (the setting detect.strict is true on this node)'
 
 
 def _other_program(path: str, container: Container, root: Root | None) -> str:

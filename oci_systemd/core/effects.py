@@ -1,8 +1,8 @@
 """What of our changes is in effect in a container, read from its config.json: EFFECTS, one function for each thing.
 
 Law: only what stands in the spec is told, and only what this product does. A spec keeps no history, so that some of it may
-have been so before: a writable cgroup mount, `container`, `container_uuid`, a limit on cgroups and a SELinux type are told as
-they are, whoever set them. Told apart are the tmpfs, since no engine writes these options in this order, and where a
+have been so before: a writable cgroup mount, `container`, `container_uuid`, a limit on cgroups, KillSignal and a SELinux type are
+told as they are, whoever set them. Told apart are the tmpfs, since no engine writes these options in this order, and where a
 container_uuid comes from, since it can be worked out again (podman's own is made as ours is). What leaves no trace is not
 told: consoles that are gone, an AppArmor profile that is gone without its annotation.
 """
@@ -14,7 +14,15 @@ from oci_systemd.core import machine_id
 from oci_systemd.core.annotations import Annotations
 from oci_systemd.core.case import Case
 from oci_systemd.core.host import Host
-from oci_systemd.core.rules import CGROUP_PLACE, DESCENDANTS, TMPFS_OPTIONS, is_cgroup, is_read_only
+from oci_systemd.core.rules import (
+    CGROUP_PLACE,
+    DESCENDANTS,
+    KILL_SIGNAL,
+    OOM_GROUP,
+    TMPFS_OPTIONS,
+    is_cgroup,
+    is_read_only,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,6 +63,12 @@ def _cgroup(case: Case) -> Iterator[Effect]:
 def _limit(case: Case) -> Iterator[Effect]:
     if DESCENDANTS in case.container.unified:
         yield Effect(DESCENDANTS, case.container.unified[DESCENDANTS])
+
+
+def _oom_group(case: Case) -> Iterator[Effect]:
+    """Where it is 0: 1 is the engine's, and an absent one is the kernel's 0, which nobody set."""
+    if case.container.unified.get(OOM_GROUP) == "0":
+        yield Effect(OOM_GROUP, "0")
 
 
 def _tmpfs(case: Case) -> Iterator[Effect]:
@@ -108,12 +122,19 @@ def _apparmor(case: Case) -> Iterator[Effect]:
         yield Effect("apparmor", named)
 
 
+def _host_stop(case: Case) -> Iterator[Effect]:
+    if KILL_SIGNAL in case.container.annotations:
+        yield Effect("KillSignal", case.container.annotations[KILL_SIGNAL])
+
+
 EFFECTS: tuple[Callable[[Case], Iterator[Effect]], ...] = (
     _cgroup,
     _limit,
+    _oom_group,
     _tmpfs,
     _environment,
     _machine,
     _selinux,
     _apparmor,
+    _host_stop,
 )

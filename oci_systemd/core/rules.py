@@ -13,7 +13,7 @@ from oci_systemd.core import machine_id
 from oci_systemd.core.container import Mount
 from oci_systemd.core.host import ABSENT, CONTENT
 from oci_systemd.core.paths import clean, is_at_or_below
-from oci_systemd.core.signals import ADJUSTED, STOP_SIGNAL, is_signal
+from oci_systemd.core.signals import ADJUSTED, STOP_SIGNAL, TERM, is_signal, number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ CGROUP_TYPES = ("cgroup", "cgroup2")
 READ_ONLY = ("ro", "rro")
 NEEDED = ("/run", "/dev/shm")
 DESCENDANTS = "cgroup.max.descendants"  # kernel, cgroup-v2.rst
+OOM_GROUP = "memory.oom.group"  # kernel, cgroup-v2.rst
+# A property of the scope that runc and crun have the host's systemd make (runc docs/systemd.md, crun.1).
+KILL_SIGNAL = "org.systemd.property.KillSignal"
 
 # Debian's own modes; others' tmpfiles.d narrow /run/lock at boot. The paths as they are named, not as they resolve.
 STICKY_PLACES = ("/run/lock", "/var/run/lock", "/var/lock")
@@ -133,9 +136,14 @@ def cgroup(case: Case) -> Iterator[Finding]:
         )
     else:
         yield Kept(f"mount at {CGROUP_PLACE}", "it is a bind mount" if mount.is_bind else "it is writable already")
-    own = case.container.own_cgroup and case.container.has_private("cgroup")
-    if is_cgroup(mount) and own and case.host.cgroup_v2:
+    if _is_own_cgroup(case, mount):
         yield from _cgroup_limit(case)
+
+
+def _is_own_cgroup(case: Case, mount: Mount) -> bool:
+    """Return whether `mount` shows the container's own cgroup v2, and nothing of the host's."""
+    own = case.container.own_cgroup and case.container.has_private("cgroup")
+    return is_cgroup(mount) and own and case.host.cgroup_v2
 
 
 def _cgroup_limit(case: Case) -> Iterator[Finding]:
@@ -149,6 +157,22 @@ def _cgroup_limit(case: Case) -> Iterator[Finding]:
         )
     else:
         yield Kept(f"cgroup {DESCENDANTS}", "setting cgroup.max_descendants is 0: no limit")
+
+
+def oom_group(case: Case) -> Iterator[Finding]:
+    """kubelet sets memory.oom.group on every container (KEP-3570; kubelet's singleProcessOOMKill): with it the kernel kills PID 1
+    and everything else as soon as one service runs out of memory."""
+    index = case.mounted_at(CGROUP_PLACE)
+    if case.container.unified.get(OOM_GROUP, "").strip() != "1" or index is None:
+        return
+    mount = case.mounts[index]
+    stays_read_only = is_read_only(mount) and case.annotations.get(a.CGROUP) == "ro"
+    if stays_read_only or not _is_own_cgroup(case, mount):
+        return
+    if case.settings.flag("cgroup.oom_group"):
+        yield Kept(f"cgroup {OOM_GROUP}", "setting cgroup.oom_group is true")
+    else:
+        yield e.SetUnified(OOM_GROUP, "0", "with 1, one service that runs out of memory ends the whole container")
 
 
 def tmpfs(case: Case) -> Iterator[Finding]:
@@ -187,7 +211,11 @@ def _mounts_missed(case: Case) -> Iterator[Finding]:
 
 def user(case: Case) -> Iterator[Finding]:
     if case.container.uid:
-        yield Warn(f"the user is {case.container.uid}, not 0: systemd will exit; run the container as root")
+        yield Warn(not_root(case.container.uid))
+
+
+def not_root(uid: int) -> str:
+    return f"the user is {uid}, not 0: systemd will exit; run the container as root"
 
 
 def capabilities(case: Case) -> Iterator[Finding]:
@@ -270,21 +298,45 @@ def _file(case: Case, path: str) -> str:
 
 def stop_signal(case: Case) -> Iterator[Finding]:
     """systemd takes SIGTERM for "re-execute" and SIGRTMIN+3 for "power off" (systemd(1), "Signals")."""
-    value, why = case.settings.text("stop.signal"), "SIGTERM makes systemd re-execute itself; this signal powers it off"
-    for key in a.OLD_STOP_SIGNALS:
-        old = case.container.annotations.get(key, "").strip()
-        if old and is_signal(old):
-            value, why = old, f"annotation {key} says so"
-            break
-        if old:
+    for key, old in _old_signals(case):
+        if not is_signal(old):
             yield Warn(f"annotation {key} is {a.quoted(old)}, which is no signal: it is passed over")
-    own = case.annotations.get(STOP_SIGNAL)
-    if own:
-        value, why = own, f"annotation {a.key_for(case.container, STOP_SIGNAL)} says so"
+    value, why = _chosen_signal(case)
     if case.container.annotations.get(STOP_SIGNAL) == value:
         yield Kept(f"annotation {STOP_SIGNAL}", "it is set so already")
     else:
         yield e.SetAnnotation(STOP_SIGNAL, value, why)
+
+
+def _old_signals(case: Case) -> list[tuple[str, str]]:
+    """The annotations that users of other tools write, with their values."""
+    pairs = ((key, case.container.annotations.get(key, "").strip()) for key in a.OLD_STOP_SIGNALS)
+    return [(key, value) for key, value in pairs if value]
+
+
+def _chosen_signal(case: Case) -> tuple[str, str]:
+    """Return the stop signal, as somebody wrote it, and who says so."""
+    own = case.annotations.get(STOP_SIGNAL)
+    if own:
+        return own, f"annotation {a.key_for(case.container, STOP_SIGNAL)} says so"
+    old = next(((value, f"annotation {key} says so") for key, value in _old_signals(case) if is_signal(value)), None)
+    default = "SIGTERM makes systemd re-execute itself; this signal powers it off"
+    return old or (case.settings.text("stop.signal"), default)
+
+
+def host_stop(case: Case) -> Iterator[Finding]:
+    """A host that shuts down stops each scope by its KillSignal (systemd.kill(5)): by SIGTERM systemd re-executes itself, and is
+    killed 90 s later. podman writes the same property, but its own default, SIGTERM, for what it does not take for systemd."""
+    signal = number(_chosen_signal(case)[0])
+    given = case.container.annotations.get(KILL_SIGNAL, "")
+    if signal is None or case.container.scope is False:
+        return
+    if given and number(given) != TERM:
+        yield Kept(f"annotation {KILL_SIGNAL}", "the container has its own")
+    elif case.container.scope is None:
+        yield Kept(f"annotation {KILL_SIGNAL}", "it is not known whether the runtime makes a systemd scope")
+    elif signal != TERM:
+        yield e.SetAnnotation(KILL_SIGNAL, str(signal), "a host that shuts down then stops it cleanly")
 
 
 def selinux(case: Case) -> Iterator[Finding]:
@@ -349,12 +401,14 @@ def record(case: Case) -> Iterator[Finding]:
 
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     cgroup,
+    oom_group,
     tmpfs,
     user,
     capabilities,
     environment,
     machine,
     stop_signal,
+    host_stop,
     selinux,
     apparmor,
     devices,

@@ -86,8 +86,10 @@ def _file(value: object) -> str:
 
 TABLE: dict[str, tuple[Value, Callable[[object], str], str]] = {
     "detect.commands": ([], _commands, "more commands that count as systemd, beside those built in"),
+    "detect.strict": (False, _boolean, "refuse what looks like systemd and cannot be served"),
     "cgroup.require_nsdelegate": (True, _boolean, "serve only where the host's cgroup v2 is mounted with nsdelegate"),
     "cgroup.max_descendants": (1000, _count, "how many cgroups a container may make; 0 for no limit"),
+    "cgroup.oom_group": (False, _boolean, "leave the engine's memory.oom.group: one service's OOM ends the container"),
     "tmpfs.paths": (PATHS, _paths, "where a tmpfs is mounted unless something already is"),
     "tmpfs.size": ("", _size, 'size of each tmpfs, "" for the kernel\'s half of the memory'),
     "tmpfs.copy_up": (False, _boolean, "copy what the image has under a tmpfs into it"),

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from oci_systemd.host.bundle import Config
 
 
-def container_of(config: Config, id: str, *, own_cgroup: bool = True) -> Container:
+def container_of(config: Config, id: str, *, own_cgroup: bool = True, systemd_cgroup: bool | None = None) -> Container:
     """The container that a config.json describes; a SpecError that names the file where it holds a wrong type."""
     try:
-        return from_spec(config.spec, id, own_cgroup=own_cgroup)
+        return from_spec(config.spec, id, own_cgroup=own_cgroup, systemd_cgroup=systemd_cgroup)
     except SpecError as error:
         raise unusable(config.path, error) from None
 

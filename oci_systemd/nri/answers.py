@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from oci_systemd.core.adjust import Adjustment, adjust
+from oci_systemd.core.detect import strictly
 from oci_systemd.core.edits import CONTAINER_UUID
 from oci_systemd.core.machine_id import made
 from oci_systemd.core.shape import shape
@@ -29,11 +30,12 @@ LONGEST = 16 << 10  # bytes of a request whose answer is: some megabytes at the 
 
 class Answer(NamedTuple):
     """The adjustment of one container of a shape, and the message for all of them, None where nothing is adjusted: what the
-    machine-id of each is to be made from comes beside it, "" for none."""
+    machine-id of each is to be made from comes beside it, "" for none, and what it should be stopped by, "" for SIGTERM."""
 
     adjustment: Adjustment
     message: Message | None = None
     machine_id_source: str = ""
+    stop_signal: str = ""
 
     def message_for(self, container: Container) -> Message | None:
         """The ContainerAdjustment of a container of this shape, None for none."""
@@ -76,6 +78,8 @@ class Answers:
             verdict = adjustment.verdict
             if verdict.asked or not verdict.wanted:
                 raise
+            if self._node.settings.flag("detect.strict"):
+                raise Beyond(strictly(str(beyond))) from None
             return Answer(Adjustment(verdict.but(str(beyond)), []))
         adjustment.warnings += draft.reports
-        return Answer(adjustment, draft.message, draft.machine_id_source)
+        return Answer(adjustment, draft.message, draft.machine_id_source, draft.stop_signal)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from oci_systemd.core import annotations as a
 from oci_systemd.core import edits as e
-from oci_systemd.core.cgroups import is_top
+from oci_systemd.core.cgroups import is_top, scope
 from oci_systemd.core.container import Container, Mount, is_bind
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.paths import clean
 from oci_systemd.core.rules import CGROUP_PLACE
-from oci_systemd.core.signals import ADJUSTED, STOP_SIGNAL, number
+from oci_systemd.core.signals import ADJUSTED, STOP_SIGNAL, TERM, number
 from oci_systemd.nri.messages import MESSAGES
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 USUAL_LABEL = "system_u:system_r:container_t:s0"
 USUAL_PROFILE = "the engine's default"
 BEYOND = "which NRI cannot do: use the wrapper runtime for it"
-STOP = "SIGTERM stays, since NRI cannot change the stop signal: give the image STOPSIGNAL {0}, or the pod lifecycle.stopSignal {0}"
 
 # Of what is read by its bytes: how many are kept, and how long one may be, so that no pod can fill the memory.
 MOST_KEPT, LONGEST_KEPT = 512, 1024
@@ -63,6 +62,7 @@ def container(request: Message, *, selinux: bool) -> Container:
         annotations=_annotations(pod, given.annotations),
         namespaces=namespaces,
         cgroups_path=linux.cgroups_path if is_top(linux.cgroups_path) else "",  # any other is the container's own
+        scope=scope(linux.cgroups_path),
         uid=given.user.uid,
         # An engine gives a privileged container no label that confines it, and no cgroup namespace.
         selinux_label=USUAL_LABEL if selinux and "cgroup" in namespaces else "",
@@ -127,13 +127,15 @@ def _annotations(pod: Message, own: Mapping[str, str]) -> dict[str, str]:
 
 class Draft:
     """A ContainerAdjustment in the making, for the container of a request; `reports` says what it cannot hold. What its machine-id
-    is made from, the container's ID or its pod, is `machine_id_source`, "" for none: it comes with each container."""
+    is made from, the container's ID or its pod, is `machine_id_source`, "" for none: it comes with each container. `stop_signal` is
+    what it should be stopped by, "" where that is SIGTERM."""
 
     def __init__(self, given: Message, container: Container) -> None:
         self.given = given
         self.mounts = cast("tuple[Given, ...]", container.mounts)
         self.message = MESSAGES["ContainerAdjustment"]()
         self.machine_id_source = ""
+        self.stop_signal = ""
         self.reports: list[str] = []
         self.removed: list[Given] = []
 
@@ -210,12 +212,11 @@ def _beyond(draft: Draft, edit: e.Edit) -> None:
 
 
 def _stop_signal(draft: Draft, container: Container) -> None:
-    """The signal is recorded, also where only the pod has it so far; who would carry it out is told."""
+    """The signal is recorded, also where only the pod has it so far; `stop` tells who would carry it out."""
     signal = draft.message.annotations.get(STOP_SIGNAL) or container.annotations.get(STOP_SIGNAL, "none")
     if STOP_SIGNAL not in draft.given.annotations:
         draft.message.annotations[STOP_SIGNAL] = signal
-    if number(signal) is not None:
-        draft.reports.append(STOP.format(signal))
+    draft.stop_signal = signal if number(signal) not in (None, TERM) else ""
 
 
 ENCODE: dict[type[e.Edit], Callable[[Draft, Never], None]] = {

@@ -19,10 +19,12 @@ from oci_systemd.core.annotations import Annotations
 from oci_systemd.core.container import Container
 from oci_systemd.core.detect import asks_for_cgroup
 from oci_systemd.core.errors import Problem
+from oci_systemd.core.rules import KILL_SIGNAL
 from oci_systemd.core.shape import for_another
 from oci_systemd.core.signals import ADJUSTED
 from oci_systemd.host.log import Entry, of_adjustment
-from oci_systemd.nri.answers import Answers
+from oci_systemd.nri import stop
+from oci_systemd.nri.answers import Answer, Answers
 from oci_systemd.nri.convert import container
 from oci_systemd.nri.counts import Counts
 from oci_systemd.nri.messages import MESSAGES, PARTS, whole
@@ -72,6 +74,7 @@ class Plugin:
         self._unseen: Iterator[Message] | None = None  # what ran before, and was not looked at yet
         self._told: set[str] = set()  # the missed ones that were told, of those that ran at the last connection
         self._still: set[str] = set()  # and of those that run now
+        self._told_of_stop = stop.Told()
 
     def see(self, node: Node) -> None:
         """Serve the node as it is now."""
@@ -174,8 +177,17 @@ class Plugin:
         message = answer.message_for(given)
         self.counts.adjusted += message is not None
         milliseconds = (time.perf_counter() - begin) * 1000
+        if answer.stop_signal:
+            self._later.append(partial(self._tell_of_stop, request, given, answer))
         self._later.append(lambda: self._log(of_adjustment(given, for_another(answer.adjustment, given), milliseconds)))
         return message
+
+    def _tell_of_stop(self, request: Message, given: Container, answer: Answer) -> None:
+        asked = stop.Asked(self.runtime, request, answer.stop_signal)
+        sets_kill_signal = answer.message is not None and KILL_SIGNAL in answer.message.annotations
+        for sentence in stop.sentences(asked, given, sets_kill_signal=sets_kill_signal):
+            if self._told_of_stop.is_new(given, sentence):
+                self._log(Entry("info", "stop", given, sentence))
 
     @staticmethod
     def _show_both(show: Callable[[str, Message | None], None], request: Message, adjustment: Message | None) -> None:

@@ -36,7 +36,8 @@ def _adjust(invocation: Invocation, settings: Settings, started: float) -> None:
     bundle.sweep(path)
     try:
         config = bundle.load(path)
-        container = container_of(config, invocation.id, own_cgroup=invocation.own_cgroup)
+        seen = {"own_cgroup": invocation.own_cgroup, "systemd_cgroup": invocation.systemd_cgroup}
+        container = container_of(config, invocation.id, **seen)
     except Problem as problem:  # the real runtime's to report
         write(Entry("warning", "left alone", None, str(problem), milliseconds=since(started)), settings)
         return

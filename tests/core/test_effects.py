@@ -54,6 +54,9 @@ CASES: dict[str, tuple[dict[str, Any], str, list[tuple[str, str]]]] = {
         "cgroup.max.descendants",
         [("7", "")],
     ),
+    "the group that an OOM ends": ({"unified": {"memory.oom.group": "1"}}, "memory.oom.group", []),
+    "no such group": ({"unified": {"memory.oom.group": "0"}}, "memory.oom.group", [("0", "")]),
+    "the host's own stop": ({"annotations": {"org.systemd.property.KillSignal": "37"}}, "KillSignal", [("37", "")]),
     "our tmpfs": ({"mounts": (tmpfs("/run", *OWN, "mode=755"),)}, "tmpfs", [("/run", "")]),
     "our tmpfs with what the settings add": (
         {"mounts": (tmpfs("/tmp", *OWN, "mode=1777", "size=64m", "tmpcopyup"),)},

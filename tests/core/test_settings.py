@@ -10,7 +10,9 @@ from oci_systemd.host.settings_file import parse
 
 GOOD = {
     "detect.commands": [[], ["/opt/start"], ["start"]],
+    "detect.strict": [True, False],
     "cgroup.require_nsdelegate": [True, False],
+    "cgroup.oom_group": [True, False],
     "cgroup.max_descendants": [0, 1, 10**6],
     "tmpfs.paths": [[], ["/run"], ["/a/b/"]],
     "tmpfs.size": ["", "64m", "10%", "1G", "4096"],
@@ -25,7 +27,9 @@ GOOD = {
 }
 BAD = {
     "detect.commands": ["/opt/start", [""], ["a/b"], [1], None],
+    "detect.strict": [1, "true", None],
     "cgroup.require_nsdelegate": [1, "true", None],
+    "cgroup.oom_group": [0, "1"],
     "cgroup.max_descendants": [-1, True, 1.5, "9"],
     "tmpfs.paths": ["/run", ["run"], ["/"], ["/proc/x"], [1]],
     "tmpfs.size": [1, "m", "64mb", "-1", "١", "64m,ro"],

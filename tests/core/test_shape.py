@@ -48,6 +48,8 @@ FACTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a joined PID namespace": ({}, {"namespaces": {"cgroup": "", "pid": "/proc/1/ns/pid"}}),
     "the cgroup namespace": ({}, {"namespaces": {"pid": ""}}),
     "no cgroup of its own": ({}, {"own_cgroup": False}),
+    "a scope": ({}, {"scope": True}),
+    "the group that an OOM ends": ({}, {"unified": {"memory.oom.group": "1"}}),
     "the user": ({}, {"uid": 7}),
     "a read-only root": ({}, {"readonly_root": True}),
     "the SELinux label": ({}, {"selinux_label": "a:b:container_t:s0"}),

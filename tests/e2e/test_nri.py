@@ -201,9 +201,10 @@ def test_a_pod_that_names_its_uid_is_created(engine: Containerd) -> None:
 def test_what_it_cannot_do_is_told(engine: Containerd) -> None:
     guest = begin(engine, "told", Case())
     with guest.where:
-        line = told(engine, guest, "adjusted")
-    assert [each for each in line["warnings"] if "lifecycle.stopSignal SIGRTMIN+3" in each]
-    assert line["pod"] == "default/told"
+        line, adjusted = told(engine, guest, "stop"), told(engine, guest, "adjusted")
+    assert "STOPSIGNAL SIGRTMIN+3 in the image" in line["reason"]
+    assert (line["level"], line["pod"]) == ("info", "default/told")
+    assert adjusted["warnings"] == []
 
 
 def told(engine: Containerd, guest: Guest, message: str) -> dict[str, Any]:

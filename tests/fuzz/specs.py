@@ -28,6 +28,7 @@ ROOT = Root(
 HOSTS = [Host(), Host(root=ROOT), Host(nsdelegate=False), Host(cgroup_v2=False, apparmor=False)]
 SETTINGS = [
     Settings(),
+    Settings({"detect.strict": True, "cgroup.oom_group": True}),
     Settings({"machine_id.source": "pod", "tmpfs.copy_up": True, "security.allow": sorted(KEYS)}),
 ]
 
@@ -62,7 +63,8 @@ def main() -> None:
     process args env mounts destination type source options annotations linux
     namespaces pid cgroup resources unified devices path
     """.split()
-    words = [*(f'"{member}":' for member in members), *(f'"{key}":"' for key in [*KEYS, *SANDBOX])]
+    keys = [*KEYS, *SANDBOX, "memory.oom.group", "org.systemd.property.KillSignal"]
+    words = [*(f'"{member}":' for member in members), *(f'"{key}":"' for key in keys)]
     run(check, specs(), [*words, '"/sbin/init"', '"/run"', '"ro"', "\\u0000", "\\ud800", "1e999", "null", "true"])
 
 

@@ -149,6 +149,7 @@ OTHERS: dict[str, list[str]] = {
     "io.kubernetes.cri.container-type": ["container", "sandbox"],
     "io.kubernetes.cri.container-stop-signal": ["SIGUSR1", "x", " 15 "],
     "io.kubernetes.cri-o.StopSignal": ["none", "SIGINT"],
+    "org.systemd.property.KillSignal": ["15", "37", "int32 2", ""],
 }
 
 
@@ -233,12 +234,14 @@ MEMBERS: dict[str, SearchStrategy[Any]] = {
     "process.selinuxLabel": labels,
     "process.apparmorProfile": st.sampled_from(["", "docker-default", "profile", "unconfined"]),
     "root.readonly": st.booleans(),
+    "linux.cgroupsPath": st.sampled_from(["", "/k8s.io/x", "a.slice:b:x", "a:b"]),
     "linux.namespaces": namespaces,
     "linux.devices": devices,
     "linux.resources.unified": st.one_of(
         st.none(),
         st.just({}),
         st.just({"cgroup.max.descendants": "7"}),
+        st.dictionaries(st.just("memory.oom.group"), st.sampled_from(["0", "1", "1\n"])),
         st.dictionaries(odd_text, odd_text, max_size=2),
     ),
 }
@@ -328,7 +331,9 @@ class World:
 
 SETTINGS: dict[str, SearchStrategy[Any]] = {
     "detect.commands": st.sampled_from([[], ["/init", "entrypoint.sh"], ["/entrypoint.sh/"]]),
+    "detect.strict": st.booleans(),
     "cgroup.require_nsdelegate": st.booleans(),
+    "cgroup.oom_group": st.booleans(),
     "cgroup.max_descendants": st.sampled_from([0, 1, 1000]),
     "tmpfs.paths": st.one_of(
         st.sampled_from(

@@ -16,7 +16,7 @@ from oci_systemd.core.apply import APPLY, apply
 from oci_systemd.core.container import Container, from_spec, is_bind
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.paths import clean
-from oci_systemd.core.rules import CGROUP_PLACE, NEW_CGROUP
+from oci_systemd.core.rules import CGROUP_PLACE, KILL_SIGNAL, NEW_CGROUP, OOM_GROUP
 from oci_systemd.core.signals import ADJUSTED, STOP_SIGNAL
 from tests.laws.strategies import World, broken_specs, json_values, specs, worlds
 
@@ -193,6 +193,34 @@ def test_the_stop_signal_can_always_be_read(spec: Any, world: World) -> None:
 
 
 @given(specs(), worlds)
+def test_the_hosts_own_stop_is_by_the_stop_signal_or_as_it_was(spec: Any, world: World) -> None:
+    done = adjusted(spec, world)
+    if not done:
+        return
+    before, after = ((each.get("annotations") or {}).get(KILL_SIGNAL) for each in (spec, done[2]))
+    if before != after:
+        assert done[1].verdict.wanted
+        assert not before or signals.number(before) == signals.TERM
+        assert after == str(signals.number(done[2]["annotations"][STOP_SIGNAL]))
+        assert spec["linux"]["cgroupsPath"].count(":") == 2
+
+
+@given(specs(), worlds)
+def test_an_oom_group_is_only_ever_taken_apart(spec: Any, world: World) -> None:
+    done = adjusted(spec, world)
+    if not done:
+        return
+    before, after = (
+        (((each.get("linux") or {}).get("resources") or {}).get("unified") or {}).get(OOM_GROUP)
+        for each in (spec, done[2])
+    )
+    if before != after:
+        assert (before.strip(), after) == ("1", "0")
+        assert done[1].verdict.wanted
+        assert not world.chosen().flag("cgroup.oom_group")
+
+
+@given(specs(), worlds)
 def test_nothing_else_changes(spec: Any, world: World) -> None:
     done = adjusted(spec, world)
     if done:
@@ -207,9 +235,10 @@ def _rest(spec: Any) -> Any:
     spec.pop("mounts", None)
     for key in ("env", "selinuxLabel", "apparmorProfile"):
         process.pop(key, None)
-    for key in (STOP_SIGNAL, ADJUSTED):
+    for key in (STOP_SIGNAL, ADJUSTED, KILL_SIGNAL):
         (spec.get("annotations") or {}).pop(key, None)
-    ((linux.get("resources") or {}).get("unified") or {}).pop("cgroup.max.descendants", None)
+    for key in ("cgroup.max.descendants", OOM_GROUP):
+        ((linux.get("resources") or {}).get("unified") or {}).pop(key, None)
     linux["devices"] = [device for device in linux.get("devices") or [] if device.get("path") not in CONSOLES]
     return _pruned(spec)
 

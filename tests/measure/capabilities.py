@@ -1,10 +1,11 @@
 """Which units fail without each of the capabilities that engines grant by default (docs/capabilities.md)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tests.e2e.lab.container import CAPABILITIES, Spec
 from tests.e2e.lab.node import Node
-from tests.measure.markdown import SYSTEMD, booted, failed, markdown, node, same
+from tests.measure.lab import SYSTEMD, booted, failed, node, same
+from tests.measure.rows import head, row
 
 # What ordinary units ask for, a service for each.
 SERVICE = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n"
@@ -46,10 +47,11 @@ SETS = {
 }  # fmt: skip
 
 
-def table() -> str:
+def table() -> Iterator[str]:
+    yield from head("without", "units that fail at boot", "what else fails")
     with node() as where:
-        rows = [[name, *_row(where, granted)] for name, granted in SETS.items()]
-    return markdown(["without", "units that fail at boot", "what else fails"], rows)
+        for name, granted in SETS.items():
+            yield row(name, *_row(where, granted))
 
 
 def _row(where: Node, granted: Sequence[str]) -> list[str]:

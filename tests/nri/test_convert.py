@@ -69,8 +69,6 @@ BEYOND: dict[str, tuple[dict[str, Any], str]] = {
     "an SELinux type": ({"annotations": {a.SELINUX: "spc_t"}}, "SELinux label system_u:system_r:spc_t:s0"),
     "the SELinux type for systemd": ({}, "SELinux label system_u:system_r:container_init_t:s0"),
     "a console": ({"devices": [{"path": "/dev/tty7"}]}, "no device /dev/tty7"),
-    "a stop signal": ({}, "lifecycle.stopSignal SIGRTMIN+3"),
-    "the pod's stop signal": ({"annotations": {STOP_SIGNAL: "SIGINT"}}, "STOPSIGNAL SIGINT"),
     "a variable that stands there twice": (
         {"env": ["container=a", "container="]},
         "container stands there several times",
@@ -98,7 +96,7 @@ SILENT = {
         True,
         "SELinux",
     ),
-    "a container that keeps SIGTERM": (spec(annotations={STOP_SIGNAL: "none"}), False, "SIGTERM"),
+    "a container's stop signal, which is right or not": (spec(), False, "SIGTERM"),
 }
 
 

@@ -37,6 +37,7 @@ class Node:
         self.bin = folder / "bin"
         self.root = folder / "runc"
         self.root.mkdir()
+        self.handler = "/usr/bin/oci-systemd-runtime"  # as containerd's shim writes it down
         for kind in ("runc", "crun"):
             fake_runtime(self.bin / kind)
 
@@ -47,6 +48,7 @@ class Node:
         folder = self.folder / f"bundle-{len(list(self.folder.iterdir()))}"
         folder.mkdir()
         (folder / "config.json").write_text(json.dumps(value))
+        (folder / "runtime").write_text(self.handler)
         return str(folder)
 
     def container(self, id: str, spec: str, annotations: dict[str, str] | None = None, **more: Any) -> None:
@@ -88,7 +90,7 @@ def test_machines_read_of_a_pods_container(node: Node) -> None:
         "pid": 42,
         "version": row["version"],
         "reason": "the command /sbin/init is an init",
-        "stop_signal": {"name": "SIGRTMIN+3", "number": 37},
+        "stop_signal": {"name": "SIGRTMIN+3", "number": 37, "by": "wrapper"},
         "runtime": "runc",
         "root": str(node.root),
         "uid": row["uid"],
@@ -108,7 +110,8 @@ def test_people_read_of_a_pods_container(node: Node) -> None:
     assert row == names | user | {"VERSION": "0.1.0"}
     assert [detail.split("  ")[1].strip() for detail in details] == [*DETAILS]
     assert details[0].endswith("the command /sbin/init is an init")
-    assert "cgroup writable; at most 1000 cgroups; tmpfs at /run, /run/lock, /tmp, /var/log/journal" in details[1]
+    limits = "at most 1000 cgroups; memory.oom.group=0"
+    assert f"cgroup writable; {limits}; tmpfs at /run, /run/lock, /tmp, /var/log/journal" in details[1]
     assert details[2].endswith("SIGRTMIN+3 (37), by the wrapper for SIGTERM")
 
 
@@ -158,24 +161,49 @@ def test_a_broken_settings_file_is_told_and_stands_in_nobodys_way(node: Node) ->
 
 
 SIGNALS = {
-    "the default": ("SIGRTMIN+3", {"name": "SIGRTMIN+3", "number": 37}, "SIGRTMIN+3 (37), by the wrapper for SIGTERM"),
-    "a number": ("37", {"name": "SIGRTMIN+3", "number": 37}, "SIGRTMIN+3 (37), by the wrapper for SIGTERM"),
-    "a name": ("pwr", {"name": "SIGPWR", "number": 30}, "SIGPWR (30), by the wrapper for SIGTERM"),
-    "the last one": ("SIGRTMAX", {"name": "SIGRTMIN+30", "number": 64}, "SIGRTMIN+30 (64), by the wrapper for SIGTERM"),
-    "none": ("none", {"name": "none", "number": None}, "none: SIGTERM stays"),
-    "nonsense": ("\x1b[31m", {"name": "\x1b[31m", "number": None}, "\\x1b[31m: SIGTERM stays"),
-    "nothing": (None, None, "none is recorded: SIGTERM stays"),
+    "the default": ("SIGRTMIN+3", "SIGRTMIN+3", 37, "SIGRTMIN+3 (37), by the wrapper for SIGTERM"),
+    "a number": ("37", "SIGRTMIN+3", 37, "SIGRTMIN+3 (37), by the wrapper for SIGTERM"),
+    "a name": ("pwr", "SIGPWR", 30, "SIGPWR (30), by the wrapper for SIGTERM"),
+    "the last one": ("SIGRTMAX", "SIGRTMIN+30", 64, "SIGRTMIN+30 (64), by the wrapper for SIGTERM"),
+    "none": ("none", "none", None, "none: SIGTERM stays"),
+    "nonsense": ("\x1b[31m", "\x1b[31m", None, "\\x1b[31m: SIGTERM stays"),
+    "nothing": (None, None, None, "none is recorded: SIGTERM stays"),
 }
 
 
-@pytest.mark.parametrize(("text", "value", "words"), SIGNALS.values(), ids=SIGNALS)
-def test_the_stop_signal_is(text: str | None, value: dict[str, Any] | None, words: str, node: Node) -> None:
+@pytest.mark.parametrize(("text", "name", "number", "words"), SIGNALS.values(), ids=SIGNALS)
+def test_the_stop_signal_is(text: str | None, name: str | None, number: int | None, words: str, node: Node) -> None:
     record = {"io.systemd.container.adjusted": "0.1.0"} | (
         {"io.systemd.container.stop-signal": text} if text is not None else {}
     )
     node.container(ID, "containerd-1.7/systemd", record)
-    assert node.document()[0]["stop_signal"] == value
+    by = "wrapper" if number else None
+    assert node.document()[0]["stop_signal"] == {"name": name, "number": number, "by": by}
     assert node.run().stdout.splitlines()[-1].endswith(words)
+
+
+HANDLERS = {
+    "the wrapper": ("/usr/bin/oci-systemd-runtime", "SIGRTMIN+3", "by the wrapper for SIGTERM"),
+    "a stub of it": ("/usr/bin/oci-systemd-runtime.containerd.crun", "SIGRTMIN+3", "by the wrapper for SIGTERM"),
+    "NRI and a plain handler": ("/usr/bin/runc", None, "unknown: its handler is not the wrapper"),
+    "the shim's own default": ("", None, "unknown: its handler is not the wrapper"),
+}
+
+
+@pytest.mark.parametrize(("handler", "name", "words"), HANDLERS.values(), ids=HANDLERS)
+def test_a_stop_hangs_on_the_handler(handler: str, name: str | None, words: str, node: Node) -> None:
+    node.handler = handler
+    node.container(ID, "containerd-1.7/systemd", RECORD)
+    assert node.document()[0]["stop_signal"]["name"] == name
+    assert words in " ".join(node.run().stdout.split())
+
+
+def test_of_a_bundle_that_was_rewritten_offline_nobody_knows_who_stops_it(node: Node) -> None:
+    bundle = node.bundle("containerd-1.7/systemd", RECORD)
+    Path(bundle, "runtime").unlink()
+    put(node.root, ID, state(bundle, dict(RECORD)))
+    assert node.document()[0]["stop_signal"] == {"name": None, "number": None, "by": None}
+    assert "unknown: nothing tells whether the wrapper is called" in " ".join(node.run().stdout.split())
 
 
 BUNDLES = {
@@ -327,10 +355,11 @@ def test_every_effect_has_its_words(node: Node) -> None:
     spec = json.loads((CORPUS / "containerd-1.7/systemd.expected.json").read_bytes())
     spec["process"]["selinuxLabel"] = "u:r:container_init_t:s0"
     spec["process"]["apparmorProfile"] = "lab"
-    put(node.root, ID, state(node.bundle(spec, {"io.systemd.container.apparmor": "lab"}), dict(RECORD)))
+    given = {"io.systemd.container.apparmor": "lab", "org.systemd.property.KillSignal": "37"}
+    put(node.root, ID, state(node.bundle(spec, given), dict(RECORD)))
     assert {*PHRASES, "tmpfs"} == {change["what"] for change in node.document()[0]["changes"]}
-    words = node.run().stdout
-    assert all(phrase.partition("{")[0] in words for phrase in PHRASES.values())
+    words = " ".join(node.run().stdout.split())  # lines are folded anywhere
+    assert [phrase for phrase in PHRASES.values() if phrase.partition("{")[0] not in words] == []
     assert words.count("tmpfs at") == 1
 
 

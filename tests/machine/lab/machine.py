@@ -87,6 +87,17 @@ class Machine(Closing):
         """The end of what the machine said on its serial console."""
         return self._serial.read_text(errors="replace")[-4000:] if self._serial.exists() else ""
 
+    def reboot(self, limit: float) -> str:
+        """Have its systemd reboot it, which ends it here; the end of what it said on its console."""
+        self.run("systemctl", "--no-block", "reboot")
+        end, said = time.monotonic() + limit, ""
+        while self._process.poll() is None:
+            said = self.console or said  # it is gone a second after the machine
+            if time.monotonic() > end:
+                raise LabError(f"it does not go down within {limit} s; it said:\n{said}")
+            time.sleep(0.1)
+        return said
+
     def journal(self) -> str:
         """The last of what its services said."""
         try:

@@ -33,6 +33,7 @@ class Rights:
     """What a container asks for and is given beside the engine's defaults, in the words of a pod's specification."""
 
     memory: int = 0
+    unified: Mapping[str, str] = field(default_factory=dict)
     drop: Sequence[str] = ()
     add: Sequence[str] = ()
     proc_mount: str = "Default"
@@ -46,6 +47,7 @@ class Rights:
         security.capabilities.drop_capabilities.extend(self.drop)
         security.capabilities.add_capabilities.extend(self.add)
         config.linux.resources.memory_limit_in_bytes = self.memory
+        config.linux.resources.unified.update(self.unified)
         security.seccomp.profile_type = int(self.seccomp == "Unconfined")
         if self.user is not None:
             security.run_as_user.value = self.user

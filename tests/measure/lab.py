@@ -1,6 +1,6 @@
-"""Tables in Markdown, and what most of them are measured on: one node, and each systemd that the lab has."""
+"""What tables are measured on: one node, and a container with each systemd that the lab has."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tests.e2e.lab.container import Container, Spec
@@ -8,12 +8,6 @@ from tests.e2e.lab.node import Node
 from tests.e2e.lab.rootfs import IMAGES, NODES, RootFS, prepare
 
 SYSTEMD = {"252": "debian-12", "257": "debian-13", "262": "forky"}  # versions, and the images that have them
-
-
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table: its head, and its rows below."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def same(values: dict[str, str]) -> str:

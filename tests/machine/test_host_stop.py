@@ -1,0 +1,41 @@
+"""The machine's own systemd stops a container's scope, as `systemctl stop` and a shutdown do: what is in it ends in order."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.machine.lab import engines, marks
+from tests.machine.lab.life import booted
+from tests.machine.lab.machine import Machine
+from tests.machine.lab.pods import Kubelet
+from tests.machine.lab.shutdown import CASES, Engines, reboot
+
+pytestmark = pytest.mark.engine
+
+HARD = 80  # seconds: less than the 90 after which systemd kills, and much for an emulated processor
+# Of each engine one; by the others `systemctl stop` is the same.
+GO_DOWN = ("containerd-runc", "docker-crun", "podman-hook")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_scopes_stop_is_systemds_own(machine: Machine, kubelet: Kubelet, case: str) -> None:
+    machine.script(marks.prepare(case))
+    with CASES[case](Engines(machine, kubelet), case) as guest:
+        assert booted(guest) == "running"
+        marks.begin(guest)
+        scope = marks.scope(guest)
+        assert machine.output("systemctl", "show", "-P", "KillSignal", scope) == "37"
+        begin = time.monotonic()
+        machine.run("systemctl", "stop", scope)
+        assert time.monotonic() - begin < HARD
+        assert marks.read(guest, case).complete
+
+
+def test_a_reboot_lets_each_execstop_come_to_its_end() -> None:
+    with Machine() as machine:
+        engines.set_up(machine)
+        found = reboot(Engines(machine, Kubelet(machine)), GO_DOWN)
+    assert [case for case in GO_DOWN if not found.complete(case)] == [], found
+    assert found.seconds < HARD

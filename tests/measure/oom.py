@@ -1,0 +1,43 @@
+"""docs/oom.md: what ends where a pod of a kubelet is out of memory. Needs root and QEMU; twelve minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.machine.lab import engines
+from tests.machine.lab.hogs import TIMES, small
+from tests.machine.lab.life import until
+from tests.machine.lab.machine import Machine
+from tests.machine.lab.pods import EXITED, Kubelet
+from tests.measure.rows import head, row
+
+IMAGES = {"debian-12": "252", "debian-13": "257", "forky": "262"}
+NAMES = ("systemd", "runtime", "services", "by exec", "beside journald", "beside PID 1", "a tmpfs filled")
+
+
+def table() -> Iterator[str]:
+    with Machine() as machine:
+        engines.set_up(machine)
+        kubelet = Kubelet(machine)
+        yield from head(*NAMES)
+        for image, version in IMAGES.items():
+            for runtime, handler in engines.WRAPPERS.items():
+                yield row(version, runtime, *measured(kubelet, handler, image))
+
+
+def measured(kubelet: Kubelet, handler: str, image: str) -> list[str]:
+    """One row: how each hog ended, the last of them the one that ends all."""
+    with small(kubelet, handler, image) as pod:
+        ends = pod.hogs()
+        cells = [f"{ends.count('oom-kill')} of {TIMES} oom-kill", f"exit {pod.by_exec()}"]
+        cells.append(", journald ".join(pod.beside("systemd-journald.service", "system.slice")))
+        cells.append(", init.scope ".join(pod.beside("init.scope")))
+        cells[-1] += f", pod {state(kubelet, pod.guest.id)}"
+        pod.fill()
+        until(lambda: str(pod.guest.state()), str(EXITED).__eq__, 20)
+        return [*cells, f"pod {state(kubelet, pod.guest.id)}"]
+
+
+def state(kubelet: Kubelet, id: str) -> str:
+    status = kubelet.cri.status(id)
+    return f"{status.reason} {status.exit_code}" if status.state == EXITED else "runs"

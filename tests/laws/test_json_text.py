@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from oci_systemd.core.adjust import adjust
 from oci_systemd.core.apply import apply
 from oci_systemd.core.container import from_spec
+from oci_systemd.core.edits import RemoveMount
 from oci_systemd.core.errors import Problem, SpecError
 from oci_systemd.core.json_text import line, parse, patch
 from tests.laws.layout import NUMBERS, STRINGS, Edited, Written, documents, fresh, nodes, spans
@@ -91,6 +92,8 @@ def test_an_adjusted_spec_keeps_what_it_does_not_know(spec: Any, world: World, s
     new = apply(old, edits)
     patched = patch(text, old, new)
     assert parse(patched.encode())[1] == new
+    if any(isinstance(edit, RemoveMount) for edit in edits):
+        return  # what the removed mount held is gone with it
     colon = '"odd":' if "separators" in style else '"odd": '
     for piece in (colon + ODD[odd], f"{colon}[{ODD[odd]}]"):
         assert patched.count(piece) == text.count(piece)

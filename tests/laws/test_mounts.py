@@ -14,7 +14,7 @@ from oci_systemd.core.annotations import TMPFS, Annotations
 from oci_systemd.core.apply import apply
 from oci_systemd.core.case import TWIN, Case
 from oci_systemd.core.container import Container, Mount, from_spec
-from oci_systemd.core.edits import AddMount
+from oci_systemd.core.edits import AddMount, RemoveMount
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.host import Host, Root
 from oci_systemd.core.paths import follow, places
@@ -34,8 +34,9 @@ def layouts(world: World) -> list[Mapping[str, str]]:
     return [world.links] if world.links is not None else [{}, USUAL]
 
 
-def adjusted(spec: Any, world: World) -> tuple[Any, list[str]]:
-    """The new spec of a wanted container, and the paths that were to have a tmpfs."""
+def adjusted(spec: Any, world: World) -> tuple[Any, Any, list[str]]:
+    """The spec of a wanted container without the volumes in the cgroup's place, which serve nobody; the new spec, and the paths
+    that were to have a tmpfs."""
     container, settings = from_spec(spec, world.id), world.chosen()
     try:
         adjustment = adjust(container, settings, world.host())
@@ -44,7 +45,8 @@ def adjusted(spec: Any, world: World) -> tuple[Any, list[str]]:
         raise
     assume(adjustment.verdict.wanted)
     case = Case(container, Annotations(container), settings, world.host(), wanted=True)
-    return apply(spec, adjustment.edits), case.tmpfs_paths()
+    removals = [edit for edit in adjustment.edits if isinstance(edit, RemoveMount)]
+    return apply(spec, removals), apply(spec, adjustment.edits), case.tmpfs_paths()
 
 
 def mounted(links: Mapping[str, str], where: list[str]) -> Tree:
@@ -72,7 +74,7 @@ def indices(spec: Any, new: Any) -> tuple[list[int], list[int]]:
 
 @given(wanted_specs(), rooms)
 def test_every_mount_that_was_seen_is_seen(spec: Any, world: World) -> None:
-    new, _ = adjusted(spec, world)
+    spec, new, _ = adjusted(spec, world)
     given, _ = indices(spec, new)
     for links in layouts(world):
         before, after = mounted(links, destinations(spec)), mounted(links, destinations(new))
@@ -86,7 +88,7 @@ def test_every_mount_that_was_seen_is_seen(spec: Any, world: World) -> None:
 
 @given(wanted_specs(), rooms)
 def test_a_process_finds_a_mount_at_every_path_that_is_to_have_one(spec: Any, world: World) -> None:
-    new, paths = adjusted(spec, world)
+    _, new, paths = adjusted(spec, world)
     for links in layouts(world):
         tree = mounted(links, destinations(new))
         for path in paths:
@@ -98,14 +100,14 @@ def test_a_process_finds_a_mount_at_every_path_that_is_to_have_one(spec: Any, wo
 
 @given(wanted_specs(), rooms)
 def test_adjusting_twice_mounts_nothing_more(spec: Any, world: World) -> None:
-    new, _ = adjusted(spec, world)
+    spec, new, _ = adjusted(spec, world)
     assert adjust(from_spec(new, world.id), world.chosen(), world.host()).edits == []
 
 
 @given(wanted_specs(), rooms)
 def test_nothing_is_added_where_a_mount_was_seen(spec: Any, world: World) -> None:
     world.links = {}  # a link that one of ours hides may leave another one's place bare
-    new, _ = adjusted(spec, world)
+    spec, new, _ = adjusted(spec, world)
     before = mounted({}, destinations(spec))
     for index in indices(spec, new)[1]:
         assert found(before, new["mounts"][index]["destination"]) is None
@@ -120,7 +122,7 @@ def found(tree: Tree, path: str) -> int | None:
 
 @given(wanted_specs(), rooms)
 def test_no_tmpfs_comes_to_the_runtimes_own_places(spec: Any, world: World) -> None:
-    new, _ = adjusted(spec, world)
+    spec, new, _ = adjusted(spec, world)
     for links in layouts(world):
         mounted(links, destinations(new))
         for place in places_of_ours(spec, new, links):
@@ -129,8 +131,10 @@ def test_no_tmpfs_comes_to_the_runtimes_own_places(spec: Any, world: World) -> N
 
 
 def places_of_ours(spec: Any, new: Any, links: Mapping[str, str]) -> Iterator[str]:
-    """Where each of our mounts really comes to stand, when its turn comes."""
+    """Where each of our tmpfs really comes to stand, when its turn comes."""
     for index in indices(spec, new)[1]:
+        if new["mounts"][index]["type"] != "tmpfs":
+            continue
         yield mounted(links, destinations(new)[:index]).place(destinations(new)[index])
 
 

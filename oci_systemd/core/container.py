@@ -64,7 +64,7 @@ class Container:
     `root_path` is the root file system as the spec names it: absolute, or relative to the bundle; "" where it names none.
     `cwd` is "" if unknown. `cgroups_path` is linux.cgroupsPath, unchanged. `own_cgroup` is false where the
     runtime was told to make none (podman --cgroups=disabled): a private cgroup namespace then begins at the cgroup of whoever
-    starts it, which may be the host's root.
+    starts it, which may be the host's root. `terminal` is None where it cannot be seen.
     """
 
     __slots__ = (
@@ -86,6 +86,7 @@ class Container:
         "readonly_root",
         "root_path",
         "selinux_label",
+        "terminal",
         "uid",
         "unified",
     )
@@ -107,6 +108,7 @@ class Container:
         own_cgroup: bool = True,
         cgroups_path: str = "",
         uid: int = 0,
+        terminal: bool | None = None,
         root_path: str = "",
         readonly_root: bool = False,
         selinux_label: str = "",
@@ -128,6 +130,7 @@ class Container:
         self.own_cgroup = own_cgroup
         self.cgroups_path = cgroups_path
         self.uid = uid
+        self.terminal = terminal
         self.root_path = root_path
         self.readonly_root = readonly_root
         self.selinux_label = selinux_label
@@ -171,6 +174,7 @@ def from_spec(spec: Json, id: str = "", *, own_cgroup: bool = True) -> Container
         own_cgroup=own_cgroup,
         cgroups_path=cgroups_path,
         uid=process.object("user").integer("uid"),
+        terminal=process.boolean("terminal"),
         root_path=root.object("root").string("path"),
         readonly_root=root.object("root").boolean("readonly"),
         selinux_label=process.string("selinuxLabel"),

@@ -83,7 +83,7 @@ lint: tools-lint $(VENV)/dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/mypy packaging/demo tests/cri tests/e2e tests/machine tests/bench tests/laws tests/fuzz tests/nri tests/packaging tests/pristine
+	$(VENV)/bin/mypy packaging/demo tests/cri tests/e2e tests/machine tests/bench tests/laws tests/fuzz tests/nri tests/packaging tests/pristine tests/measure
 	$(VENV)/bin/mypy packaging/man
 	$(VENV)/bin/mypy packaging/bundle
 	$(VENV)/bin/mypy packaging/install

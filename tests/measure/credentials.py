@@ -10,6 +10,7 @@ from tests.e2e.lab.container import Container
 from tests.e2e.lab.life import lines
 from tests.e2e.lab.node import Node
 from tests.e2e.lab.rootfs import IMAGES, NODES, RootFS, prepare
+from tests.measure.rows import head, row, versions
 
 PLACE = "/run/credentials/@system"
 HASH = "$6$salt$egUxKNxDs8kPfh8iPMNcosMhb2eWah6d3R44JDm5Rj/j/XWR5E33QPd0YmHXoDHOIDR6kL5D3JcQcz0O8FHE00"  # "secret"
@@ -105,7 +106,7 @@ def measured(
         mount_secret(container)
         container.create_and_start()
         assert container.system_state() == "running", container.said
-        return {name: row(container) for name, row in ROWS.items()}
+        return {name: works(container) for name, works in ROWS.items()}
 
 
 def table() -> Iterator[str]:
@@ -113,10 +114,9 @@ def table() -> Iterator[str]:
     with Node(NODES["runc-1.3"]) as node:
         node.install()
         found = [(measured(node, image), measured(node, image, write_files)) for image in IMAGES.values()]
-    yield "| | " + " | ".join(IMAGES) + " |"
-    yield "|---|" + "---|" * len(IMAGES)
+    yield from head("", *(f"systemd {each}" for each in versions()))
     for name in ROWS:
-        yield f"| {name} | " + " | ".join(cell(linked[name], plain[name]) for linked, plain in found) + " |"
+        yield row(name, *(cell(linked[name], plain[name]) for linked, plain in found))
 
 
 def cell(linked: bool, plain: bool) -> str:

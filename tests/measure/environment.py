@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from tests.e2e.lab.container import Container
 from tests.e2e.lab.node import Node
 from tests.e2e.lab.rootfs import IMAGES, NODES, RootFS, prepare
+from tests.measure.rows import head, row, versions
 
 ANNOTATION = "io.systemd.container.environment"
 VALUES = {
@@ -76,18 +77,17 @@ def ask(container: Container, variables: dict[str, str]) -> None:
 
 def verdict(value: str, found: str | None) -> str:
     if found is None:
-        return "lost"
+        return "left out"
     return "yes" if found == value else "changed"
 
 
 def table() -> Iterator[str]:
     prepare([*IMAGES.values(), NODES["runc-1.3"]])
-    yield "| value | " + " | ".join(f"argument, {each}" for each in IMAGES) + " | annotation, all three |"
-    yield "|---|" + "---|" * (len(IMAGES) + 1)
+    yield from head("value", *(f"argument, systemd {each}" for each in versions()), "annotation, all three")
     with Node(NODES["runc-1.3"]) as node:
         node.install()
         ours = [by_annotation(node, image) for image in IMAGES.values()]
         for name, value in VALUES.items():
             cells = [verdict(value, as_argument(node, image, value)) for image in IMAGES.values()]
             annotated = {verdict(value, each[name]) for each in ours}
-            yield f"| {name} | " + " | ".join([*cells, "/".join(sorted(annotated))]) + " |"
+            yield row(name, *cells, "/".join(sorted(annotated)))

@@ -147,6 +147,7 @@ def test_without_a_terminal_nothing_is_different_but_a_report(node: Node) -> Non
 
 # --- pods ---
 
+CAT = ("systemd-creds", "--system", "cat", "app.password")  # tells on stderr that a Secret's usual mode is too open
 ANNOTATIONS = {CONSOLE: "journal", ENVIRONMENT: "services"}
 TALKS = replace(INIT, tty=True, environment={"GREETING": 'say "hello world"', "HOME": "/nowhere"})
 
@@ -166,10 +167,9 @@ def pod_life(engine: Containerd) -> Iterator[Life]:
         shown = "--property=MainPID --value systemd-journald"
         entries = guest.output("sh", "-c", f"cat /proc/$(systemctl show {shown})/environ").split("\0")
         life.environment = dict(entry.partition("=")[::2] for entry in entries if entry)
-        life.taken = [guest.output("systemd-creds", "--system", "cat", "app.password")]
-        secret_of = {"app.password": "second"}
-        engine.kubelet.secret(guest.where.pod, PLACE, "2026_02", secret_of)
-        life.taken += [guest.output("systemd-creds", "--system", "cat", "app.password")]
+        life.taken = [guest.exec(*CAT).stdout]
+        engine.kubelet.secret(guest.where.pod, PLACE, "2026_02", {"app.password": "second"})
+        life.taken += [guest.exec(*CAT).stdout]
         life.time_to_stop = guest.stop()
         life.log = guest.log
         life.told = next(line for line in reversed(engine.told().splitlines()) if guest.id in line)

@@ -18,7 +18,12 @@ README = SOURCE / "README.md"
 GUIDE = SOURCE / "packaging/README.md"
 THREATS = SOURCE / "packaging/threat-model.md"
 TOP = [README, SOURCE / "CONTRIBUTING.md", SOURCE / "SECURITY.md"]
-DOCUMENTS = [*TOP, *sorted((SOURCE / "docs").glob("*.md")), *sorted((SOURCE / "packaging").rglob("*.md")), SOURCE / "tests/corpus/README.md"]
+DOCUMENTS = [
+    *TOP,
+    *sorted((SOURCE / "docs").glob("*.md")),
+    *sorted((SOURCE / "packaging").rglob("*.md")),
+    SOURCE / "tests/corpus/README.md",
+]
 HOLE = "…"  # what a document writes for a name, and what stands here for a {placeholder} of the code
 CODE = re.compile(r"```.*?```|``.+?``|`[^`\n]+`", re.DOTALL)
 LINK = re.compile(r"\]\((?![a-z]+:)([^)#\s]*)(?:#([^)\s]*))?\)")

@@ -97,7 +97,7 @@ def _refused_document(problem: Problem) -> dict[str, object]:
 
 
 def _edit(edit: Edit) -> dict[str, object]:
-    own = {name: _value(getattr(edit, name)) for name in _slots(type(edit))}
+    own = {name: _value(getattr(edit, name)) for name in _slots(type(edit)) if name not in edit.secret}
     return {"kind": type(edit).__name__, "text": str(edit), "reason": edit.reason, **own}
 
 

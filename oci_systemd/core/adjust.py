@@ -22,6 +22,7 @@ from oci_systemd.core.host import Host
 from oci_systemd.core.paths import LOST
 from oci_systemd.core.rules import (
     CGROUP_PLACE,
+    CREDENTIALS,
     DBUS_MACHINE_ID,
     ETC_MACHINE_ID,
     NEEDED,
@@ -95,7 +96,7 @@ def questions(container: Container, settings: Settings) -> Questions:
     inits = [path] if path in INITS else []
     binds = (mount for mount in container.mounts if mount.destination == CGROUP_PLACE and mount.is_bind)
     return Questions(
-        (*mounts, CGROUP_PLACE, *NEEDED, *case.tmpfs_paths()),
+        (*mounts, CGROUP_PLACE, CREDENTIALS, *NEEDED, *case.tmpfs_paths()),
         (ETC_MACHINE_ID, DBUS_MACHINE_ID, *inits),
         cgroups(container.cgroups_path),
         (mount.source for mount in binds),

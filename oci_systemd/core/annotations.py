@@ -19,6 +19,8 @@ WANTED = "io.systemd.container"
 CGROUP = WANTED + ".cgroup"
 TMPFS = WANTED + ".tmpfs"
 MACHINE_ID = WANTED + ".machine-id"
+CONSOLE = WANTED + ".console"
+ENVIRONMENT = WANTED + ".environment"
 SELINUX = WANTED + ".selinux"
 APPARMOR = WANTED + ".apparmor"
 
@@ -27,8 +29,12 @@ OLD_STOP_SIGNALS = ("io.kubernetes.cri.container-stop-signal", "io.kubernetes.cr
 
 MAX_PATHS = 64  # tmpfs mounts that one container may ask for: each is placed among all others
 MAX_PATH = 4096  # PATH_MAX
+MAX_NAMES = 64  # patterns of variables: each is compared with every variable
+MAX_NAME = 256
+ALL_NAMES = "services"  # of the environment annotation: every variable
 FORBIDDEN = ("/proc", "/sys", "/dev")  # the runtime's own mounts: a tmpfs there hides what confines the container
 
+_NAME_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_*")
 _TYPE_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 
 
@@ -47,6 +53,14 @@ def _paths(value: str) -> str:
     return error and f'{error}; or "none"'
 
 
+def _names(value: str) -> str:
+    names = split_names(value)
+    good = len(names) <= MAX_NAMES and all(
+        0 < len(name) <= MAX_NAME and _NAME_LETTERS.issuperset(name) for name in names
+    )
+    return "" if good else f'"{ALL_NAMES}", or up to {MAX_NAMES} names of variables with commas, * for any letters'
+
+
 def _selinux_type(value: str) -> str:
     return "" if value and _TYPE_LETTERS.issuperset(value) else "a SELinux type, such as container_init_t"
 
@@ -60,8 +74,10 @@ KEYS: dict[str, Callable[[str], str]] = {
     WANTED: one_of("true", "false", "auto"),
     CGROUP: one_of("rw", "ro"),
     TMPFS: _paths,
-    MACHINE_ID: one_of("container", "pod"),
+    MACHINE_ID: one_of("container", "pod", "name"),
     STOP_SIGNAL: _signal,
+    CONSOLE: one_of("journal"),
+    ENVIRONMENT: _names,
     SELINUX: _selinux_type,
     APPARMOR: _profile,
 }
@@ -70,6 +86,28 @@ KEYS: dict[str, Callable[[str], str]] = {
 def split_paths(value: str) -> list[str]:
     """The paths of a tmpfs annotation, blanks trimmed; `none` is no path at all."""
     return [] if value.strip() == "none" else [path.strip() for path in value.split(",")]
+
+
+def split_names(value: str) -> list[str]:
+    """The patterns of an environment annotation, blanks trimmed; `services` is `*`."""
+    return ["*"] if value.strip() == ALL_NAMES else [name.strip() for name in value.split(",")]
+
+
+def is_like(name: str, pattern: str) -> bool:
+    """Whether `name` is of `pattern`, in which `*` stands for any letters."""
+    first, *rest = pattern.split("*")
+    if not rest:
+        return name == pattern
+    *middle, last = rest
+    if not name.startswith(first) or not name.endswith(last) or len(name) < len(first) + len(last):
+        return False
+    at, end = len(first), len(name) - len(last)
+    for part in middle:
+        at = name.find(part, at, end)
+        if at < 0:
+            return False
+        at += len(part)
+    return True
 
 
 def paths_error(paths: list[str]) -> str:

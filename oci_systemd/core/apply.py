@@ -86,6 +86,10 @@ def _set_env(spec: Spec, edit: e.SetEnv) -> Spec:
     return _within(spec, ("process", "env"), change)
 
 
+def _append_arguments(spec: Spec, edit: e.AppendArguments) -> Spec:
+    return _within(spec, ("process", "args"), lambda args: [*_array(args), *edit.arguments])
+
+
 def _set_annotation(spec: Spec, edit: e.SetAnnotation) -> Spec:
     return _within(spec, ("annotations", edit.key), lambda _: edit.value)
 
@@ -120,6 +124,7 @@ APPLY: dict[type[e.Edit], Callable[[Spec, Never], Spec]] = {
     e.SetMountOptions: _set_mount_options,
     e.SetEnv: _set_env,
     e.SetMachineId: _set_env,
+    e.AppendArguments: _append_arguments,
     e.SetAnnotation: _set_annotation,
     e.SetUnified: _set_unified,
     e.SetSelinuxLabel: _set_selinux_label,

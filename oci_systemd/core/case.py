@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # after that mount serves both.
 TWIN = "/var/run/lock"
 
-READ = ("container", "container_uuid")  # the variables that rules look at
+READ = ("CREDENTIALS_DIRECTORY", "TERM", "container", "container_uuid")  # the variables that rules look at
 
 
 class View:

@@ -67,7 +67,7 @@ class Container:
     `cwd` is "" if unknown. `cgroups_path` is linux.cgroupsPath, unchanged. `own_cgroup` is false where the
     runtime was told to make none (podman --cgroups=disabled): a private cgroup namespace then begins at the cgroup of whoever
     starts it, which may be the host's root. `scope` is whether the runtime has the host's systemd make a scope for it, None where
-    that is not known.
+    that is not known. `terminal` is None where it cannot be seen.
     """
 
     __slots__ = (
@@ -91,6 +91,7 @@ class Container:
         "root_path",
         "scope",
         "selinux_label",
+        "terminal",
         "uid",
         "unified",
     )
@@ -114,6 +115,7 @@ class Container:
         cgroups_path: str = "",
         scope: bool | None = None,
         uid: int = 0,
+        terminal: bool | None = None,
         root_path: str = "",
         readonly_root: bool = False,
         selinux_label: str = "",
@@ -137,6 +139,7 @@ class Container:
         self.cgroups_path = cgroups_path
         self.scope = scope
         self.uid = uid
+        self.terminal = terminal
         self.root_path = root_path
         self.readonly_root = readonly_root
         self.selinux_label = selinux_label
@@ -183,6 +186,7 @@ def from_spec(spec: Json, id: str = "", *, own_cgroup: bool = True, systemd_cgro
         cgroups_path=cgroups_path,
         scope=scope(cgroups_path) if systemd_cgroup is None else systemd_cgroup,
         uid=process.object("user").integer("uid"),
+        terminal=process.boolean("terminal"),
         root_path=root.object("root").string("path"),
         readonly_root=root.object("root").boolean("readonly"),
         selinux_label=process.string("selinuxLabel"),

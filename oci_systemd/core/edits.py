@@ -15,6 +15,8 @@ class Edit:
 
     __slots__ = ("reason",)
     reason: str
+    secret: tuple[str, ...] = ()
+    """Of its own values the ones that no log and no `explain` may tell."""
 
     def __str__(self) -> str:
         raise NotImplementedError  # each kind says what it does
@@ -81,13 +83,28 @@ CONTAINER_UUID = "container_uuid"
 
 
 class SetMachineId(SetEnv):
-    """Set container_uuid to what `machine_id.made` makes of this one container's `source`, "container" or "pod"."""
+    """Set container_uuid to what `machine_id.made` makes of this one container's `source`, one of its MADE."""
 
     __slots__ = ("source",)
 
     def __init__(self, source: str, value: str, reason: str) -> None:
         super().__init__(CONTAINER_UUID, value, reason)
         self.source = source
+
+
+class AppendArguments(Edit):
+    """Append `arguments` to process.args. They may hold a variable's value, so that only `shown` is told."""
+
+    __slots__ = ("arguments", "shown")
+    secret = ("arguments",)
+
+    def __init__(self, arguments: tuple[str, ...], reason: str, shown: str = "") -> None:
+        self.arguments = arguments
+        self.shown = shown or " ".join(arguments)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"argument {self.shown}"
 
 
 class SetAnnotation(Edit):
@@ -157,6 +174,7 @@ KINDS: tuple[type[Edit], ...] = (
     SetMountOptions,
     SetEnv,
     SetMachineId,
+    AppendArguments,
     SetAnnotation,
     SetUnified,
     SetSelinuxLabel,

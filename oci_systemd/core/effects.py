@@ -12,12 +12,16 @@ from __future__ import annotations
 from oci_systemd.core import annotations as a
 from oci_systemd.core import machine_id
 from oci_systemd.core.annotations import Annotations
+from oci_systemd.core.arguments import FORWARD
 from oci_systemd.core.case import Case
+from oci_systemd.core.command_line import setenvs
 from oci_systemd.core.host import Host
 from oci_systemd.core.rules import (
     CGROUP_PLACE,
+    CREDENTIALS,
     DESCENDANTS,
     KILL_SIGNAL,
+    MACHINE_ID_SOURCES,
     OOM_GROUP,
     TMPFS_OPTIONS,
     is_cgroup,
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 MOST = a.MAX_PATHS + 1  # tmpfs of ours: what an annotation may name, and the twin of /run/lock
 INIT_TYPE = "container_init_t"
 TMPFS_MODES = (("mode=755",), ("mode=1777",))
+SOURCES = ("pod", "name", "container")  # where two make the same machine-id, the first is told
 
 
 class Effect:
@@ -103,11 +108,25 @@ def _source(case: Case, value: str) -> str:
     container = case.container
     if not machine_id.parse(value):
         return "no id128: systemd passes it over"
-    if value == machine_id.made(container, "pod"):
-        return "from the pod's UID and the container's name"
-    if value == machine_id.made(container, "container"):
-        return "from the container's ID"
-    return "the container's own"
+    sources = (source for source in SOURCES if value == machine_id.made(container, source))
+    return next((f"from {MACHINE_ID_SOURCES[source]}" for source in sources), "the container's own")
+
+
+def _credentials(case: Case) -> Iterator[Effect]:
+    for value in case.env("CREDENTIALS_DIRECTORY")[-1:]:
+        if value == CREDENTIALS:
+            yield Effect("credentials", value)
+
+
+def _arguments(case: Case) -> Iterator[Effect]:
+    """Of variables only the names: who asks for the status need not see what they say."""
+    if FORWARD in {each.partition("=")[0] for each in case.container.args}:
+        yield Effect("console", "journal", "" if case.container.terminal else "without a terminal nobody sees it")
+    given = {name: value for name, _, value in (each.partition("=") for each in case.container.env)}
+    there = setenvs(case.container.args)
+    names = [name for name, value in there.items() if given.get(name) == value]
+    if names:
+        yield Effect("environment", " ".join(names[:MOST]))
 
 
 def _selinux(case: Case) -> Iterator[Effect]:
@@ -134,6 +153,8 @@ EFFECTS: tuple[Callable[[Case], Iterator[Effect]], ...] = (
     _tmpfs,
     _environment,
     _machine,
+    _credentials,
+    _arguments,
     _selinux,
     _apparmor,
     _host_stop,

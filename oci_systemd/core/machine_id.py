@@ -8,6 +8,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from oci_systemd.core.container import Container
 
 HEX = frozenset("0123456789abcdefABCDEF")
@@ -50,12 +52,29 @@ def from_pod(pod_uid: str, name: str) -> str:
     return uuid5(namespace, name) if namespace and name else ""
 
 
+def from_name(path: str) -> str:
+    """The same for every pod of this name: what a StatefulSet makes again after a drain. "" where the name is not known."""
+    return path and uuid5(NAMESPACE_OID, path)
+
+
+def full_name(container: Container) -> str:
+    """`namespace/pod/container`; "" where a part of it is not known."""
+    parts = (container.pod_namespace, container.pod_name, container.name)
+    return "/".join(parts) if all(parts) else ""
+
+
 def pod_uid(container: Container) -> str:
     """The pod's UID where it is one, else ""."""
     return container.pod_uid if parse(container.pod_uid) else ""
 
 
 def made(container: Container, source: str) -> str:
-    """The machine-id that is made from `source`: the "container"'s ID, or the "pod" and the name. "" where that is not known."""
-    uid = pod_uid(container)
-    return from_pod(uid, container.name) if source == "pod" else from_container_id(container.id, uid, container.name)
+    """The machine-id that is made from `source`, one of MADE. "" where what it is made from is not known."""
+    return MADE[source](container)
+
+
+MADE: dict[str, Callable[[Container], str]] = {
+    "container": lambda each: from_container_id(each.id, pod_uid(each), each.name),
+    "pod": lambda each: from_pod(pod_uid(each), each.name),
+    "name": lambda each: from_name(full_name(each)),
+}

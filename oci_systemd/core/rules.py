@@ -39,7 +39,13 @@ TMPFS_OPTIONS = ("rw", "rprivate", "nosuid", "nodev")  # never noexec: it breaks
 
 ETC_MACHINE_ID = "/etc/machine-id"
 DBUS_MACHINE_ID = "/var/lib/dbus/machine-id"
-MACHINE_ID_SOURCES = {"container": "the container's ID", "pod": "the pod's UID and the container's name"}
+MACHINE_ID_SOURCES = {
+    "container": "the container's ID",
+    "pod": "the pod's UID and the container's name",
+    "name": "the names of namespace, pod and container",
+}
+MACHINE_ID_LACKS = {"pod": "pod UID with a container name", "name": "namespace with a pod name and a container name"}
+CREDENTIALS = "/run/credentials/@system"  # where systemd itself has a system's credentials
 BOUNDING = ("CAP_SETPCAP",)
 # What fails in systemd 252 to 262 without a capability (docs/capabilities.md, measured).
 FAILS_WITHOUT = {
@@ -263,8 +269,8 @@ def machine(case: Case) -> Iterator[Finding]:
 def _new_machine_id(case: Case) -> Iterator[Finding]:
     source = case.annotations.get(a.MACHINE_ID) or case.settings.text("machine_id.source")
     id = machine_id.made(case.container, source)
-    if source == "pod" and not id:
-        yield Warn("machine-id=pod, but there is no pod UID with a container name: the container's ID is used")
+    if source != "container" and not id:
+        yield Warn(f"machine-id={source}, but there is no {MACHINE_ID_LACKS[source]}: the container's ID is used")
         source, id = "container", machine_id.made(case.container, "container")
     if id:
         yield e.SetMachineId(source, id, f"systemd takes it for the machine-id; made from {MACHINE_ID_SOURCES[source]}")
@@ -294,6 +300,24 @@ def _file(case: Case, path: str) -> str:
     if root is None or case.covers(path):
         return ""
     return root.files.get(case.place_of(path), "")
+
+
+def credentials(case: Case) -> Iterator[Finding]:
+    """Where a Secret is mounted, units take it by LoadCredential= (systemd.io/CREDENTIALS, "Passing credentials")."""
+    if case.mounted_at(CREDENTIALS) is None:
+        return
+    if any(case.env("CREDENTIALS_DIRECTORY")):
+        yield Kept("environment CREDENTIALS_DIRECTORY", "the container has its own")
+    else:
+        yield e.SetEnv("CREDENTIALS_DIRECTORY", CREDENTIALS, "systemd takes what is mounted there for its credentials")
+
+
+def arguments(case: Case) -> Iterator[Finding]:
+    """What few ask for is not loaded for all others."""
+    if a.CONSOLE in case.annotations.values or a.ENVIRONMENT in case.annotations.values:
+        from oci_systemd.core.arguments import arguments as found
+
+        yield from found(case)
 
 
 def stop_signal(case: Case) -> Iterator[Finding]:
@@ -407,6 +431,8 @@ RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     capabilities,
     environment,
     machine,
+    credentials,
+    arguments,
     stop_signal,
     host_stop,
     selinux,

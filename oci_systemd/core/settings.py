@@ -94,7 +94,7 @@ TABLE: dict[str, tuple[Value, Callable[[object], str], str]] = {
     "tmpfs.size": ("", _size, 'size of each tmpfs, "" for the kernel\'s half of the memory'),
     "tmpfs.copy_up": (False, _boolean, "copy what the image has under a tmpfs into it"),
     "env.container": ("other", _word, "what $container says"),
-    "machine_id.source": ("container", _choice("container", "pod"), "what the machine-id is made from"),
+    "machine_id.source": ("container", _choice("container", "pod", "name"), "what the machine-id is made from"),
     "stop.signal": ("SIGRTMIN+3", _signal, "what SIGTERM becomes"),
     "security.selinux_init": (True, _boolean, "turn container_t into container_init_t"),
     "security.allow": (["io.systemd.container.cgroup"], _keys, "annotations that widen rights and are honoured"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from oci_systemd.core import machine_id
 from oci_systemd.core.adjust import Adjustment
-from oci_systemd.core.annotations import OLD_STOP_SIGNALS, WANTED
+from oci_systemd.core.annotations import ENVIRONMENT, OLD_STOP_SIGNALS, WANTED
 from oci_systemd.core.case import READ
 from oci_systemd.core.container import SANDBOX, Container
 from oci_systemd.core.edits import SetMachineId
@@ -43,11 +43,17 @@ def shape(container: Container) -> Hashable:
         container.name if any("/" in key for key, _ in ours) else bool(container.name),
         bool(container.id),
         bool(machine_id.pod_uid(container)),
-        tuple([entry for entry in container.env if entry.startswith(VARIABLES)]),
+        bool(machine_id.full_name(container)),
+        _variables(container, any(key.startswith(ENVIRONMENT) for key, _ in ours)),
         frozenset([type for type, path in container.namespaces.items() if not path]),
         frozenset(container.unified.items()),
         container.mounts,
     )
+
+
+def _variables(container: Container, every: bool) -> tuple[str, ...]:
+    """The variables that rules look at: `every` one where the annotation ENVIRONMENT, also with /NAME, may name it."""
+    return container.env if every else tuple([entry for entry in container.env if entry.startswith(VARIABLES)])
 
 
 def for_another(adjustment: Adjustment, container: Container) -> Adjustment:

@@ -48,10 +48,11 @@ class Answer(NamedTuple):
 
 
 class Answers:
-    """The answer `to` each container, on a node as it is now."""
+    """The answer `to` each container, on a node as it is now, from a runtime that acts on arguments or not."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *, takes_args: bool) -> None:
         self._node = node
+        self._takes_args = takes_args
         self._known: dict[Hashable, Answer] = {}
 
     def to(self, request: Message, container: Container) -> Answer:
@@ -73,7 +74,7 @@ class Answers:
         if not adjustment.edits:
             return Answer(adjustment)
         try:
-            draft = encode(given, container, adjustment)
+            draft = encode(given, container, adjustment, takes_args=self._takes_args)
         except Beyond as beyond:
             verdict = adjustment.verdict
             if verdict.asked or not verdict.wanted:

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 USUAL_LABEL = "system_u:system_r:container_t:s0"
 USUAL_PROFILE = "the engine's default"
 BEYOND = "which NRI cannot do: use the wrapper runtime for it"
+LOST_ARGUMENTS = (
+    "this runtime's NRI cannot add arguments (containerd 2.2 and CRI-O 1.34 can): use the wrapper runtime, "
+    "or write them into the pod's args"
+)
 
 # Of what is read by its bytes: how many are kept, and how long one may be, so that no pod can fill the memory.
 MOST_KEPT, LONGEST_KEPT = 512, 1024
@@ -46,6 +50,7 @@ def container(request: Message, *, selinux: bool) -> Container:
     """The Container that a CreateContainerRequest (or a pod and a container of Synchronize) describes.
 
     The request is one of PARTS. Its mounts stand as the runtime will sort them. `selinux`: whether the host labels its containers.
+    A terminal is not shown; but engines give a container with one the variable TERM (containerd, WithTTY; CRI-O, setupContainer).
     """
     pod, given = request.pod, request.container
     linux = given.linux
@@ -64,6 +69,7 @@ def container(request: Message, *, selinux: bool) -> Container:
         cgroups_path=linux.cgroups_path if is_top(linux.cgroups_path) else "",  # any other is the container's own
         scope=scope(linux.cgroups_path),
         uid=given.user.uid,
+        terminal=None if any(each.startswith("TERM=") for each in given.env) else False,
         # An engine gives a privileged container no label that confines it, and no cgroup namespace.
         selinux_label=USUAL_LABEL if selinux and "cgroup" in namespaces else "",
         apparmor_profile=USUAL_PROFILE,
@@ -127,17 +133,19 @@ def _annotations(pod: Message, own: Mapping[str, str]) -> dict[str, str]:
 
 class Draft:
     """A ContainerAdjustment in the making, for the container of a request; `reports` says what it cannot hold. What its machine-id
-    is made from, the container's ID or its pod, is `machine_id_source`, "" for none: it comes with each container. `stop_signal` is
-    what it should be stopped by, "" where that is SIGTERM."""
+    made from, the container's ID or its pod, is `machine_id_source`, "" for none: it comes with each container. `stop_signal` is
+    what it should be stopped by, "" where that is SIGTERM. `takes_args`: whether the runtime acts on arguments."""
 
-    def __init__(self, given: Message, container: Container) -> None:
+    def __init__(self, given: Message, container: Container, *, takes_args: bool) -> None:
         self.given = given
+        self.takes_args = takes_args
         self.mounts = cast("tuple[Given, ...]", container.mounts)
         self.message = MESSAGES["ContainerAdjustment"]()
         self.machine_id_source = ""
         self.stop_signal = ""
         self.reports: list[str] = []
         self.removed: list[Given] = []
+        self.lost_arguments: list[e.AppendArguments] = []
 
     def only(self, index: int, what: str) -> Given:
         """The mount at `index`. A Beyond where another one has its destination, of which NRI would change the first."""
@@ -150,12 +158,13 @@ class Draft:
         self.message.mounts.add(destination=destination, type=type, source=source, options=options)
 
 
-def encode(given: Message, container: Container, adjustment: Adjustment) -> Draft:
+def encode(given: Message, container: Container, adjustment: Adjustment, *, takes_args: bool) -> Draft:
     """The edits of `adjustment` as NRI takes them. A Beyond where they would not be what was meant."""
-    draft = Draft(given, container)
+    draft = Draft(given, container, takes_args=takes_args)
     for edit in adjustment.edits:
         ENCODE[type(edit)](draft, edit)  # type: ignore[arg-type]  # the key is the parameter's own class
     _mark_removed(draft)
+    _lost_arguments(draft)
     if adjustment.verdict.wanted:
         _stop_signal(draft, container)
     return draft
@@ -199,6 +208,23 @@ def _set_machine_id(draft: Draft, edit: e.SetMachineId) -> None:
     draft.machine_id_source = edit.source
 
 
+def _append_arguments(draft: Draft, edit: e.AppendArguments) -> None:
+    """The whole list is sent: it takes the place of the container's own (nri, api, SetArgs)."""
+    if not draft.takes_args:
+        draft.lost_arguments.append(edit)
+        return
+    if not draft.message.args:
+        draft.message.args.extend(draft.given.args)
+    draft.message.args.extend(edit.arguments)
+
+
+def _lost_arguments(draft: Draft) -> None:
+    """All in one sentence: there may be one for each variable."""
+    if draft.lost_arguments:
+        shown = ", ".join(edit.shown for edit in draft.lost_arguments)
+        draft.reports.append(f"{LOST_ARGUMENTS}: {shown}")
+
+
 def _set_annotation(draft: Draft, edit: e.SetAnnotation) -> None:
     draft.message.annotations[edit.key] = edit.value
 
@@ -225,6 +251,7 @@ ENCODE: dict[type[e.Edit], Callable[[Draft, Never], None]] = {
     e.SetMountOptions: _set_mount_options,
     e.SetEnv: _set_env,
     e.SetMachineId: _set_machine_id,
+    e.AppendArguments: _append_arguments,
     e.SetAnnotation: _set_annotation,
     e.SetUnified: _set_unified,
     e.SetSelinuxLabel: _beyond,

@@ -34,7 +34,7 @@ LinuxNamespace              type=1s path=2s
 LinuxDevice                 path=1s
 LinuxResources              unified=6M
 User                        uid=1u
-ContainerAdjustment         annotations=2M mounts=3Mount* env=4KeyValue* linux=6LinuxContainerAdjustment
+ContainerAdjustment         annotations=2M mounts=3Mount* env=4KeyValue* linux=6LinuxContainerAdjustment args=9s*
 KeyValue                    key=1s value=2s
 LinuxContainerAdjustment    resources=2LinuxResources
 """

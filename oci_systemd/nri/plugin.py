@@ -28,6 +28,7 @@ from oci_systemd.nri.answers import Answer, Answers
 from oci_systemd.nri.convert import container
 from oci_systemd.nri.counts import Counts
 from oci_systemd.nri.messages import MESSAGES, PARTS, whole
+from oci_systemd.nri.versions import takes_args
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -63,7 +64,8 @@ class Plugin:
         self, node: Node, log: Callable[[Entry], None], show: Callable[[str, Message | None], None] | None
     ) -> None:
         self.node = node
-        self._answers = Answers(node)
+        self.takes_args = False
+        self._answers = Answers(node, takes_args=False)
         self.counts = Counts()
         self.runtime = ""
         self.serves = False
@@ -79,8 +81,14 @@ class Plugin:
     def see(self, node: Node) -> None:
         """Serve the node as it is now."""
         if not node.is_like(self.node):
-            self._answers = Answers(node)
+            self._answers = Answers(node, takes_args=self.takes_args)
         self.node = node
+
+    def serve_runtime(self, *, takes_args: bool) -> None:
+        """Serve a runtime that acts on arguments, or does not."""
+        if takes_args != self.takes_args:
+            self._answers = Answers(self.node, takes_args=takes_args)
+        self.takes_args = takes_args
 
     def end(self) -> None:
         """The connection has ended: what is to be said is said, and nothing else of it counts."""
@@ -137,6 +145,8 @@ class Plugin:
 
     def _configure(self, request: Message) -> Message:
         self.runtime = f"{request.runtime_name} {request.runtime_version}".strip()
+        takes = takes_args(request.runtime_name, request.runtime_version, request.NRI_version)
+        self.serve_runtime(takes_args=takes)
         self._say("info", "connected", f"to {self.runtime}")
         return MESSAGES["ConfigureResponse"](events=CREATE_CONTAINER)
 

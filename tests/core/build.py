@@ -87,7 +87,7 @@ def described(found: Adjustment | str) -> object:
         return found
     verdict = found.verdict
     return (
-        [(type(edit), str(edit), edit.reason) for edit in found.edits],
+        [(type(edit), str(edit), edit.reason, getattr(edit, "arguments", ())) for edit in found.edits],
         [(kept.what, kept.reason) for kept in found.kept],
         found.warnings,
         (verdict.wanted, verdict.asked, verdict.reason, verdict.warnings),

@@ -22,6 +22,7 @@ from tests.core.build import CGROUP, ID, KEY, POD_UID, annotated, bind, containe
 CORPUS = Path(__file__).parents[1] / "corpus"
 SPECS = sorted(path for path in CORPUS.glob("*/*.json") if not path.stem.endswith(".expected"))
 OF_POD = uuid.uuid5(uuid.UUID(POD_UID), "main").hex
+OF_NAMES = uuid.uuid5(uuid.NAMESPACE_OID, "shop/web-0/main").hex
 OWN = ("rw", "rprivate", "nosuid", "nodev")
 RW = Mount("/sys/fs/cgroup", "cgroup", "cgroup", ("nosuid", "rw"))
 
@@ -73,6 +74,32 @@ CASES: dict[str, tuple[dict[str, Any], str, list[tuple[str, str]]]] = {
         {"env": (f"container_uuid={ID[:32]}",)},
         "container_uuid",
         [(ID[:32], "from the container's ID")],
+    ),
+    "credentials of a mount": (
+        {"env": ("CREDENTIALS_DIRECTORY=/run/credentials/@system",)},
+        "credentials",
+        [("/run/credentials/@system", "")],
+    ),
+    "credentials elsewhere": ({"env": ("CREDENTIALS_DIRECTORY=/x",)}, "credentials", []),
+    "the journal on the console": (
+        {"args": ("/sbin/init", "systemd.journald.forward_to_console=1"), "terminal": True},
+        "console",
+        [("journal", "")],
+    ),
+    "the journal on no console": (
+        {"args": ("/sbin/init", "systemd.journald.forward_to_console=1"), "terminal": False},
+        "console",
+        [("journal", "without a terminal nobody sees it")],
+    ),
+    "variables for services": (
+        {"args": ("/sbin/init", "systemd.setenv=A=s3cret", "systemd.setenv=B=1"), "env": ("A=s3cret", "B=2")},
+        "environment",
+        [("A", "")],
+    ),
+    "container_uuid from the names": (
+        {"env": (f"container_uuid={OF_NAMES}",), "pod_namespace": "shop", "pod_name": "web-0", "name": "main"},
+        "container_uuid",
+        [(OF_NAMES, "from the names of namespace, pod and container")],
     ),
     "container_uuid from the pod": (
         {

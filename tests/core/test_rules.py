@@ -327,6 +327,12 @@ def uuid5(namespace: str, name: str) -> str:
 
 
 OID = "6ba7b812-9dad-11d1-80b4-00c04fd430c8"
+NAMED = {
+    "io.kubernetes.cri.container-type": "container",
+    "io.kubernetes.cri.container-name": "main",
+    "io.kubernetes.cri.sandbox-name": "web-0",
+    "io.kubernetes.cri.sandbox-namespace": "shop",
+}
 IDS = {
     "hex": (ID, {}, {}, ID[:32]),
     "upper case": (ID.upper(), {}, {}, ID[:32]),
@@ -338,6 +344,9 @@ IDS = {
     "all zero": ("0" * 64, {}, {}, uuid5(OID, "0" * 64)),
     "pod asked by annotation": (ID, {**KUBERNETES, **annotated(machine_id="pod")}, {}, uuid5(POD_UID, "main")),
     "pod asked by setting": (ID, KUBERNETES, {"machine_id.source": "pod"}, uuid5(POD_UID, "main")),
+    "name asked by annotation": (ID, {**NAMED, **annotated(machine_id="name")}, {}, uuid5(OID, "shop/web-0/main")),
+    "name asked by setting": (ID, NAMED, {"machine_id.source": "name"}, uuid5(OID, "shop/web-0/main")),
+    "name without a pod": (ID, {**KUBERNETES, **annotated(machine_id="name")}, {}, ID[:32]),
     "container over the setting": (
         ID,
         {**KUBERNETES, **annotated(machine_id="container")},
@@ -365,6 +374,14 @@ def test_container_uuid(id: str, annotations: dict[str, str], values: dict[str, 
 
 def test_pod_machine_id_without_a_pod_is_reported() -> None:
     assert warned(adjusted(container(annotations=annotated(machine_id="pod"))), "no pod UID")
+
+
+@pytest.mark.parametrize("lost", [key for key in NAMED if not key.endswith("type")])
+def test_named_machine_id_without_a_part_of_the_name_is_reported(lost: str) -> None:
+    annotations = {**NAMED, **annotated(machine_id="name")}
+    assert not warned(adjusted(container(annotations=annotations)), "machine-id=name")
+    del annotations[lost]
+    assert warned(adjusted(container(annotations=annotations)), "machine-id=name, but there is no namespace")
 
 
 def test_unknown_id_sets_no_container_uuid_and_is_reported() -> None:

@@ -18,7 +18,7 @@ GOOD = {
     "tmpfs.size": ["", "64m", "10%", "1G", "4096"],
     "tmpfs.copy_up": [True],
     "env.container": ["oci", "kubernetes"],
-    "machine_id.source": ["pod", "container"],
+    "machine_id.source": ["pod", "name", "container"],
     "stop.signal": ["none", "37", 37, "SIGPWR"],
     "security.selinux_init": [False],
     "security.allow": [[], ["io.systemd.container.selinux", "io.systemd.container.apparmor"]],

@@ -15,12 +15,16 @@ from oci_systemd.core.case import READ
 from oci_systemd.core.container import Container, Mount
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.host import Host
+from oci_systemd.core.rules import CREDENTIALS
 from oci_systemd.core.settings import Settings
 from oci_systemd.core.shape import IN_PART, for_another, shape
 from tests.core.build import API, CGROUP, POD_UID, annotated, container, described
 
 EVERYTHING = Settings({"security.allow": [a.CGROUP, a.SELINUX, a.APPARMOR]})
 BY_POD = Settings({"machine_id.source": "pod"})
+BY_NAME = Settings({"machine_id.source": "name"})
+NAMED = {"pod_namespace": "shop", "pod_name": "web-0", "name": "main"}
+SERVICES = annotated(environment="services")
 HOST = Host()
 TYPE = "io.kubernetes.cri.container-type"
 
@@ -62,6 +66,28 @@ FACTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "no ID": ({}, {"id": ""}),
     "capabilities": ({"capabilities": ("CAP_SETUID",)}, {"capabilities": ()}),
     "no pod": ({"pod_uid": POD_UID, "name": "main"}, {"pod_uid": "", "name": "main"}),
+    "no name of the pod": (NAMED, {**NAMED, "pod_name": ""}),
+    "credentials of its own": (
+        {"mounts": (*API, CGROUP, Mount(CREDENTIALS, "bind"))},
+        {"mounts": (*API, CGROUP, Mount(CREDENTIALS, "bind")), "env": ("CREDENTIALS_DIRECTORY=/x",)},
+    ),
+    "no terminal": (
+        {"annotations": annotated(console="journal"), "terminal": False},
+        {"annotations": annotated(console="journal"), "terminal": True},
+    ),
+    "a terminal of another kind": (
+        {"annotations": annotated(console="journal"), "env": ("TERM=xterm",)},
+        {"annotations": annotated(console="journal"), "env": ("TERM=vt100",)},
+    ),
+    "a variable for services": ({"annotations": SERVICES}, {"annotations": SERVICES, "env": ("A=b",)}),
+    "what a variable for services says": (
+        {"annotations": SERVICES, "env": ("A=b",)},
+        {"annotations": SERVICES, "env": ("A=c",)},
+    ),
+    "a variable for the services of one container": (
+        {"annotations": {f"{a.ENVIRONMENT}/main": "A"}, "name": "main", "env": ("A=b",)},
+        {"annotations": {f"{a.ENVIRONMENT}/main": "A"}, "name": "main", "env": ("A=c",)},
+    ),
     "no name": ({"pod_uid": POD_UID, "name": "main"}, {"pod_uid": POD_UID}),
 }
 
@@ -78,6 +104,11 @@ OWN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "where the pod's UID stands": (
         {"pod_uid": POD_UID, "name": "main"},
         {"annotations": {"io.kubernetes.pod.uid": POD_UID}, "name": "main"},
+    ),
+    "the pod's name": (NAMED, {**NAMED, "pod_name": "web-1"}),
+    "a variable beside the console": (
+        {"annotations": annotated(console="journal")},
+        {"annotations": annotated(console="journal"), "env": ("A=b",)},
     ),
     "another variable": ({}, {"env": ("HOSTNAME=x", "containers=1")}),
     "the order of annotations": (
@@ -104,12 +135,13 @@ def outcome(given: Container, settings: Settings) -> Adjustment | str:
 def test_what_an_answer_hangs_on_makes_another_shape(first: dict[str, Any], second: dict[str, Any]) -> None:
     one, other = container(**first), container(**second)
     assert any(
-        described(outcome(one, settings)) != described(outcome(other, settings)) for settings in (EVERYTHING, BY_POD)
+        described(outcome(one, settings)) != described(outcome(other, settings))
+        for settings in (EVERYTHING, BY_POD, BY_NAME)
     ), "a fact that nothing hangs on proves nothing"
     assert shape(one) != shape(other)
 
 
-@pytest.mark.parametrize("settings", [EVERYTHING, BY_POD], ids=["by container", "by pod"])
+@pytest.mark.parametrize("settings", [EVERYTHING, BY_POD, BY_NAME], ids=["by container", "by pod", "by name"])
 @pytest.mark.parametrize(("first", "second"), OWN.values(), ids=OWN)
 def test_what_is_a_containers_own_makes_none(first: dict[str, Any], second: dict[str, Any], settings: Settings) -> None:
     one, other = container(**first), container(**second)

@@ -3,6 +3,7 @@
 Law: what the engine is told is a path of its node; what is written is that path below `root`, where the node's files are from here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,17 @@ class Kubelet:
         for name in ("ca.crt", "namespace", "token"):
             self.write(volume / name, name)
         return Mount(ACCOUNT_DIR, str(volume), readonly=True)
+
+    def secret(self, pod: Pod, path: str, time: str, files: Mapping[str, str]) -> Mount:
+        """A Secret volume, as it is from TIME on: its files are links by way of `..data`, which one rename changes."""
+        volume = PODS / pod.uid / "volumes" / "kubernetes.io~secret" / "secret"
+        for name, text in files.items():
+            self.write(volume / f"..{time}" / name, text)
+            if not self.inside(volume / name).is_symlink():
+                self.inside(volume / name).symlink_to(f"..data/{name}")
+        self.inside(volume / "..data_tmp").symlink_to(f"..{time}")
+        self.inside(volume / "..data_tmp").rename(self.inside(volume / "..data"))
+        return Mount(path, str(volume), readonly=True)
 
     def log(self, pod: Pod, container: Container) -> Path:
         """A container's log, in a directory that is there."""

@@ -43,7 +43,7 @@ PLACES = """
 / /run /run/lock /run/lock/deep /run/x /run/l /run/l/x /run/user/0 /var /var/run /var/run/lock /var/run/x /var/lock
 /var/run/secrets/kubernetes.io/serviceaccount /var/log /var/log/journal /var/log/journal/x /var/lib /tmp /tmp/x /tmpx /runx
 /sys /sys/fs /sys/fs/cgroup /sys/fs/cgroup/systemd /proc /proc/sys /dev /dev/shm /dev/mqueue /a /a/l /a/l/x /a/x /b /b/x /data
-/data/x /etc /etc/machine-id /etc/hosts /sbin /sbin/init /usr /usr/lib /usr/lib/systemd
+/data/x /run/credentials/@system /etc /etc/machine-id /etc/hosts /sbin /sbin/init /usr /usr/lib /usr/lib/systemd
 """.split()
 ALLOWED = [place for place in PLACES if place != "/" and not place.startswith(FORBIDDEN)]
 TARGETS = """
@@ -108,6 +108,8 @@ commands = st.one_of(
             ["/sbin/init"],
             ["/usr/lib/systemd/systemd", "--unit=x"],
             ["systemd"],
+            ["/sbin/init", "systemd.setenv=A=1", "systemd.journald.forward_to_console=1"],
+            ["/sbin/init", 'x="'],
             ["sbin/./init/"],
             ["/bin/sh", "-c", "exec /sbin/init"],
             ["sh", "-c", "'/sbin/init' --x; y"],
@@ -134,7 +136,9 @@ WORDS: dict[str, list[str]] = {
         "/a/../proc",
         "run",
     ],
-    a.MACHINE_ID: ["pod", "container", "x"],
+    a.MACHINE_ID: ["pod", "name", "container", "x"],
+    a.CONSOLE: ["journal", "journal", "x"],
+    a.ENVIRONMENT: ["services", "services", "A, B*", "*C*", "PATH", "a b", ""],
     STOP_SIGNAL: ["SIGRTMIN+3", "37", " 37 ", "none", "NONE", "SIGTERM", "rtmin+4", "0", "65", "\u017figterm", "x"],
     a.SELINUX: ["container_init_t", "spc_t", "a b", ""],
     a.APPARMOR: ["unconfined", "profile", "a b"],
@@ -191,6 +195,14 @@ env = st.lists(
                 "container_uuid=" + POD_UID,
                 "container_uuidx=1",
                 "PATH=/bin",
+                "TERM=xterm",
+                "CREDENTIALS_DIRECTORY=",
+                "CREDENTIALS_DIRECTORY=/x",
+                "A=1",
+                "A=x y",
+                'BC={"a": 1}',
+                "B2='\"",
+                "C=\x1b",
                 "",
                 "=",
             ]
@@ -231,6 +243,7 @@ MEMBERS: dict[str, SearchStrategy[Any]] = {
     "process.env": env,
     "process.capabilities.bounding": st.lists(st.sampled_from(["CAP_SETUID", "CAP_SETPCAP", "CAP_KILL"])),
     "process.user.uid": st.sampled_from([0, 1000]),
+    "process.terminal": st.booleans(),
     "process.selinuxLabel": labels,
     "process.apparmorProfile": st.sampled_from(["", "docker-default", "profile", "unconfined"]),
     "root.readonly": st.booleans(),
@@ -351,7 +364,7 @@ SETTINGS: dict[str, SearchStrategy[Any]] = {
     "tmpfs.size": st.sampled_from(["", "64m", "10%"]),
     "tmpfs.copy_up": st.booleans(),
     "env.container": st.sampled_from(["other", "oci"]),
-    "machine_id.source": st.sampled_from(["container", "pod"]),
+    "machine_id.source": st.sampled_from(["container", "pod", "name"]),
     "stop.signal": st.sampled_from(["SIGRTMIN+3", "none", "10"]),
     "security.selinux_init": st.booleans(),
     "security.allow": st.lists(st.sampled_from(sorted(KEYS)), max_size=4),
@@ -406,6 +419,8 @@ NAMES = ["main", "side", "a/b", ""]
 OWN: dict[str, SearchStrategy[Any]] = {
     "annotations.io.kubernetes.cri.container-name": st.sampled_from(NAMES),
     "annotations.io.kubernetes.cri.sandbox-uid": st.sampled_from([POD_UID, POD_UID[::-1], "0" * 8 + POD_UID[8:], "no"]),
+    "annotations.io.kubernetes.cri.sandbox-name": st.sampled_from(["web-0", "web-1", ""]),
+    "annotations.io.kubernetes.cri.sandbox-namespace": st.sampled_from(["shop", ""]),
     "annotations.io.kubernetes.cri.sandbox-id": st.sampled_from([ID, "x"]),
     "process.env": env,
     "process.cwd": st.sampled_from(["/", "/srv"]),

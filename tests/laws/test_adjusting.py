@@ -13,6 +13,7 @@ from oci_systemd.core import edits as e
 from oci_systemd.core import machine_id, signals
 from oci_systemd.core.adjust import Adjustment, adjust, questions
 from oci_systemd.core.apply import APPLY, apply
+from oci_systemd.core.command_line import setenvs
 from oci_systemd.core.container import Container, from_spec, is_bind
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.paths import clean
@@ -168,7 +169,7 @@ def test_the_environment_has_each_variable_once(spec: Any, world: World) -> None
     ]
     given = [entry for entry in before if entry.startswith("container_uuid=")]
     found = [entry for entry in after if entry.startswith("container_uuid=")]
-    ours = ("container=", "container_uuid=")
+    ours = ("container=", "container_uuid=", "CREDENTIALS_DIRECTORY=", "TERM=")
     assert [entry for entry in after if not entry.startswith(ours)] == [
         entry for entry in before if not entry.startswith(ours)
     ]
@@ -182,6 +183,44 @@ def test_the_environment_has_each_variable_once(spec: Any, world: World) -> None
         assert len(value) == 32
     else:
         assert len(found) <= 1
+
+
+def values(spec: Any, name: str) -> list[str]:
+    """What the variables of this name say."""
+    env = (spec.get("process") or {}).get("env") or []
+    return [entry.partition("=")[2] for entry in env if entry.startswith(f"{name}=")]
+
+
+@given(specs(), worlds)
+def test_credentials_and_terminal_are_set_for_a_reason(spec: Any, world: World) -> None:
+    done = adjusted(spec, world)
+    if not done:
+        return
+    before, after = (values(each, "CREDENTIALS_DIRECTORY") for each in (spec, done[2]))
+    assert after == before or (not any(before) and after == ["/run/credentials/@system"])
+    before, after = (values(each, "TERM") for each in (spec, done[2]))
+    asked = own_value(spec, a.CONSOLE) == "journal" and spec["process"].get("terminal") is True
+    assert after == before or (asked and before[-1:] in ([], ["xterm"]) and after == ["dumb"])
+
+
+@given(specs(), worlds)
+def test_arguments_are_appended_where_an_annotation_asks(spec: Any, world: World) -> None:
+    done = adjusted(spec, world)
+    if not done:
+        return
+    before, after = spec["process"].get("args") or [], done[2]["process"].get("args") or []
+    assert after[: len(before)] == before
+    added = after[len(before) :]
+    console = own_value(spec, a.CONSOLE) == "journal" and done[1].verdict.wanted
+    variables = own_value(spec, a.ENVIRONMENT) is not None and done[1].verdict.wanted
+    assert console or not any("forward_to_console" in each for each in added)
+    assert variables or not any("systemd.setenv" in each for each in added)
+    assert console or variables or not added
+    given = {name: values(spec, name)[-1] for name in ("A", "BC", "B2", "C") if values(spec, name)}
+    found = setenvs(after)
+    assert all(
+        found[name] == value for name, value in given.items() if any(f"{name}={value}" in each for each in added)
+    )
 
 
 @given(specs(), worlds)

@@ -15,11 +15,19 @@ from oci_systemd.nri.plugin import SERVICE, Plugin
 class Asked:
     """`plugin`, with the entries that it logs in `said`; `ask` it, or have it `create`."""
 
-    def __init__(self, settings: Settings | None = None, host: Host | None = None, *, selinux: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        host: Host | None = None,
+        *,
+        selinux: bool = False,
+        takes_args: bool = True,
+    ) -> None:
         self.said: list[Entry] = []
         self.shown: list[tuple[str, Any]] = []
         node = Node(settings or Settings(), host or Host(), selinux)
         self.plugin = Plugin(node, self.said.append, lambda *shown: self.shown.append(shown))
+        self.plugin.serve_runtime(takes_args=takes_args)
 
     def ask(self, method: str, message: Any = None, *, service: str = SERVICE) -> Any:
         """The Response to a call; what is left to do is done."""

@@ -21,6 +21,8 @@ def merged(spec: dict[str, Any], adjustment: Any) -> dict[str, Any]:
         return new
     if adjustment.annotations:
         new["annotations"] = {**(new.get("annotations") or {}), **adjustment.annotations}
+    if adjustment.args:
+        new["process"]["args"] = [*adjustment.args]  # AdjustArgs
     _env(new, [(each.key, each.value) for each in adjustment.env])
     if adjustment.HasField("linux"):
         _resources(new, dict(adjustment.linux.resources.unified))

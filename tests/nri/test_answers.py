@@ -106,6 +106,10 @@ def with_own_signal() -> Any:
 
 
 DIFFERENT = {
+    "what a variable for services says": (
+        request(spec(annotations={a.ENVIRONMENT: "A"}, env=["A=1"])),
+        request(spec(annotations={a.ENVIRONMENT: "A"}, env=["A=2"])),
+    ),
     "a mount that is spelled otherwise": (request(spec()), with_spelling()),
     "a source that is given back": (
         request(spec()),

@@ -88,6 +88,31 @@ def test_what_nri_cannot_carry_is_told_for_the_container_that_would_have_had_it(
     assert asked.last.level == "warning"
 
 
+ASKS = {a.CONSOLE: "journal", a.ENVIRONMENT: "services"}
+
+
+def test_arguments_are_sent_as_a_whole_list() -> None:
+    given = request(spec("/sbin/init", "--x", annotations={a.ENVIRONMENT: "A"}, env=["A=b"]))
+    asked = Asked()
+    assert [*asked.create(given).args] == ["/sbin/init", "--x", "systemd.setenv=A=b"]
+    assert [*Asked().create(request(spec("/sbin/init", "--x"))).args] == []
+
+
+def test_arguments_that_the_runtime_would_ignore_are_reported_and_not_sent() -> None:
+    given = request(spec(annotations=ASKS, env=["A=s3cret", "TERM=xterm"]))
+    asked = Asked(takes_args=False)
+    assert [*asked.create(given).args] == []
+    told = [each for each in asked.last.warnings if "cannot add arguments" in each]
+    assert len(told) == 1
+    assert "systemd.journald.forward_to_console=1" in told[0] and "systemd.setenv=A=…" in told[0]
+    assert "s3cret" not in str(asked.last.fields(0))
+
+
+@pytest.mark.parametrize(("env", "terminal"), [((), False), (("TERM=xterm",), None), (("TERMINAL=x",), False)])
+def test_a_terminal_is_known_by_what_engines_give_with_it(env: tuple[str, ...], terminal: bool | None) -> None:
+    assert container(parts(request(spec(env=env))), selinux=False).terminal is terminal
+
+
 SILENT = {
     "a host that labels nothing": (spec(), False, "SELinux"),
     "a privileged container": (

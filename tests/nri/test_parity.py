@@ -94,7 +94,7 @@ def is_clear(spec: dict[str, Any]) -> bool:
     mounts = [each["destination"] for each in spec["mounts"]]
     namespaces = [each["type"] for each in (spec.get("linux") or {}).get("namespaces") or ()]
     env = [each.partition("=")[0] for each in (spec.get("process") or {}).get("env") or ()]
-    ours = [each for each in env if each.startswith("container")]
+    ours = [each for each in env if each.startswith(("container", "TERM", "CREDENTIALS_DIRECTORY"))]
     return all(len(each) == len({*each}) for each in (mounts, namespaces, ours))
 
 
@@ -105,6 +105,8 @@ def test_nri_does_what_apply_does_in_the_order_of_the_runtime(spec: dict[str, An
     world.links = None
     spec["mounts"] = sorted(spec["mounts"], key=order)
     spec["annotations"] = spec.get("annotations") or {}
+    process = spec["process"]
+    process["terminal"] = any(each.startswith("TERM=") for each in process.get("env") or ())  # as engines have it
     sandbox = from_spec(spec, world.id).is_sandbox
     assume(not sandbox)
     try:

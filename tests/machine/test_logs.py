@@ -1,0 +1,26 @@
+"""`docker logs` and `podman logs` show the journal, and services have the variables of `--env`, by the words of the documents."""
+
+import pytest
+
+from tests.machine.lab.cli import Cli
+from tests.machine.lab.engines import WRAPPERS
+from tests.machine.lab.life import booted, until
+from tests.machine.lab.machine import Machine
+
+pytestmark = pytest.mark.engine
+
+CONSOLE, ENVIRONMENT = "io.systemd.container.console=journal", "io.systemd.container.environment=GREETING"
+SAYS = """systemd-run --wait --quiet sh -c 'echo "it says $GREETING"'"""
+
+
+@pytest.mark.parametrize("engine", ["docker", "podman"])
+def test_the_log_is_the_journal_and_services_have_variables(machine: Machine, engine: str) -> None:
+    runtime = ["--runtime", WRAPPERS["runc"]]
+    run = ["--tty", "--env", "GREETING=hello  world", "--annotation", CONSOLE, "--annotation", ENVIRONMENT]
+    cli = Cli(machine, engine, run=[*runtime, *run]) if engine == "docker" else Cli(machine, engine, runtime, run)
+    with cli.container("debian-13") as guest:
+        assert booted(guest) == "running"
+        guest.ask("sh", "-c", SAYS)
+        log = until(lambda: guest.call("logs").stdout, lambda said: "it says" in said, 20)
+    assert "it says hello  world" in log
+    assert "\x1b" not in log

@@ -128,14 +128,14 @@ def _annotations(pod: Message, own: Mapping[str, str]) -> dict[str, str]:
 class Draft:
     """A ContainerAdjustment in the making, for the container of a request; `reports` says what it cannot hold. What its machine-id
     is made from, the container's ID or its pod, is `machine_id_source`, "" for none: it comes with each container. `stop_signal` is
-    what it should be stopped by, "" where that is SIGTERM."""
+    what it should be stopped by."""
 
     def __init__(self, given: Message, container: Container) -> None:
         self.given = given
         self.mounts = cast("tuple[Given, ...]", container.mounts)
         self.message = MESSAGES["ContainerAdjustment"]()
         self.machine_id_source = ""
-        self.stop_signal = ""
+        self.stop_signal = TERM
         self.reports: list[str] = []
         self.removed: list[Given] = []
 
@@ -216,7 +216,7 @@ def _stop_signal(draft: Draft, container: Container) -> None:
     signal = draft.message.annotations.get(STOP_SIGNAL) or container.annotations.get(STOP_SIGNAL, "none")
     if STOP_SIGNAL not in draft.given.annotations:
         draft.message.annotations[STOP_SIGNAL] = signal
-    draft.stop_signal = signal if number(signal) not in (None, TERM) else ""
+    draft.stop_signal = number(signal) or TERM
 
 
 ENCODE: dict[type[e.Edit], Callable[[Draft, Never], None]] = {

@@ -43,6 +43,13 @@ def number(text: str) -> int | None:
     return NAMES.get(word)
 
 
+def name(signal: int) -> str:
+    """The name as systemd writes it (systemd, signal-util.c): real-time signals count from SIGRTMIN."""
+    if RTMIN <= signal <= RTMAX:
+        return f"SIGRTMIN+{signal - RTMIN}"
+    return next((f"SIG{known}" for known, value in NAMES.items() if value == signal), str(signal))
+
+
 def is_signal(text: str) -> bool:
     """Whether `text` may stand as a stop signal: a name, a number, or `none` (never translate)."""
     return text.lower() == "none" or number(text) is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from oci_systemd.core.signals import NAMES, RTMAX, RTMIN, STOP_SIGNAL, TERM, number
+from oci_systemd.core.signals import STOP_SIGNAL, TERM, name, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,10 +63,3 @@ def _by_engine(sent: int | None, wanted: int) -> Stop:
     if sent != wanted:
         words += f" in place of {name(wanted)} ({wanted})"
     return Stop(name(sent), sent, "engine", words)
-
-
-def name(signal: int) -> str:
-    """The name as systemd writes it (systemd, signal-util.c): real-time signals count from SIGRTMIN."""
-    if RTMIN <= signal <= RTMAX:
-        return f"SIGRTMIN+{signal - RTMIN}"
-    return next((f"SIG{known}" for known, value in NAMES.items() if value == signal), str(signal))

@@ -12,7 +12,7 @@ from oci_systemd.core.detect import strictly
 from oci_systemd.core.edits import CONTAINER_UUID
 from oci_systemd.core.machine_id import made
 from oci_systemd.core.shape import shape
-from oci_systemd.core.signals import STOP_SIGNAL
+from oci_systemd.core.signals import STOP_SIGNAL, TERM
 from oci_systemd.nri.convert import Beyond, encode
 from oci_systemd.nri.messages import MESSAGES
 
@@ -30,12 +30,12 @@ LONGEST = 16 << 10  # bytes of a request whose answer is: some megabytes at the 
 
 class Answer(NamedTuple):
     """The adjustment of one container of a shape, and the message for all of them, None where nothing is adjusted: what the
-    machine-id of each is to be made from comes beside it, "" for none, and what it should be stopped by, "" for SIGTERM."""
+    machine-id of each is to be made from comes beside it, "" for none, and the number of the signal that should stop it."""
 
     adjustment: Adjustment
     message: Message | None = None
     machine_id_source: str = ""
-    stop_signal: str = ""
+    stop_signal: int = TERM
 
     def message_for(self, container: Container) -> Message | None:
         """The ContainerAdjustment of a container of this shape, None for none."""

@@ -133,8 +133,8 @@ def _annotations(pod: Message, own: Mapping[str, str]) -> dict[str, str]:
 
 class Draft:
     """A ContainerAdjustment in the making, for the container of a request; `reports` says what it cannot hold. What its machine-id
-    made from, the container's ID or its pod, is `machine_id_source`, "" for none: it comes with each container. `stop_signal` is
-    what it should be stopped by, "" where that is SIGTERM. `takes_args`: whether the runtime acts on arguments."""
+    is made from, the container's ID or its pod, is `machine_id_source`, "" for none: it comes with each container. `stop_signal` is
+    what it should be stopped by. `takes_args`: whether the runtime acts on arguments."""
 
     def __init__(self, given: Message, container: Container, *, takes_args: bool) -> None:
         self.given = given
@@ -142,7 +142,7 @@ class Draft:
         self.mounts = cast("tuple[Given, ...]", container.mounts)
         self.message = MESSAGES["ContainerAdjustment"]()
         self.machine_id_source = ""
-        self.stop_signal = ""
+        self.stop_signal = TERM
         self.reports: list[str] = []
         self.removed: list[Given] = []
         self.lost_arguments: list[e.AppendArguments] = []
@@ -242,7 +242,7 @@ def _stop_signal(draft: Draft, container: Container) -> None:
     signal = draft.message.annotations.get(STOP_SIGNAL) or container.annotations.get(STOP_SIGNAL, "none")
     if STOP_SIGNAL not in draft.given.annotations:
         draft.message.annotations[STOP_SIGNAL] = signal
-    draft.stop_signal = signal if number(signal) not in (None, TERM) else ""
+    draft.stop_signal = number(signal) or TERM
 
 
 ENCODE: dict[type[e.Edit], Callable[[Draft, Never], None]] = {

@@ -21,7 +21,7 @@ from oci_systemd.core.detect import asks_for_cgroup
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.rules import KILL_SIGNAL
 from oci_systemd.core.shape import for_another
-from oci_systemd.core.signals import ADJUSTED
+from oci_systemd.core.signals import ADJUSTED, TERM
 from oci_systemd.host.log import Entry, of_adjustment
 from oci_systemd.nri import stop
 from oci_systemd.nri.answers import Answer, Answers
@@ -187,7 +187,7 @@ class Plugin:
         message = answer.message_for(given)
         self.counts.adjusted += message is not None
         milliseconds = (time.perf_counter() - begin) * 1000
-        if answer.stop_signal:
+        if answer.stop_signal != TERM:
             self._later.append(partial(self._tell_of_stop, request, given, answer))
         self._later.append(lambda: self._log(of_adjustment(given, for_another(answer.adjustment, given), milliseconds)))
         return message

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from oci_systemd.core.container import CRIO
 from oci_systemd.core.rules import KILL_SIGNAL
-from oci_systemd.core.signals import TERM, number
+from oci_systemd.core.signals import TERM, name, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,11 +43,12 @@ NO_PATH = "the engine does not tell its cgroup: a host that shuts down may kill 
 
 
 class Asked(NamedTuple):
-    """A container whose stop matters: what the runtime is, `name version`; its `request`; the `signal` that it should get."""
+    """A container whose stop matters: what the runtime is, `name version`; its `request`; the number of the `signal` that it
+    should get. Sentences have names made from numbers: what a pod's author wrote may be of any length."""
 
     runtime: str
     request: Message
-    signal: str
+    signal: int
 
 
 def sentences(asked: Asked, container: Container, *, sets_kill_signal: bool) -> Iterator[str]:
@@ -61,16 +62,17 @@ def sentences(asked: Asked, container: Container, *, sets_kill_signal: bool) -> 
 
 
 def _of_containerd(asked: Asked) -> Iterator[str]:
-    name, _, version = asked.runtime.partition(" ")
-    known = re.match(r"v?(\d+)\.(\d+)", version) if name == "containerd" else None
+    runtime, _, version = asked.runtime.partition(" ")
+    known = re.match(r"v?(\d+)\.(\d+)", version) if runtime == "containerd" else None
     old = known and (int(known[1]), int(known[2])) < LIFECYCLE_SINCE
-    yield (TOO_OLD if old else LIFECYCLE).format(signal=asked.signal)
+    yield (TOO_OLD if old else LIFECYCLE).format(signal=name(asked.signal))
 
 
 def _of_crio(asked: Asked) -> Iterator[str]:
-    sent = asked.request.container.annotations.get(IMAGE_SIGNAL, "")
-    if number(sent) != number(asked.signal):
-        yield CRIO_SENDS.format(sent=sent if number(sent) not in (None, TERM) else "SIGTERM", signal=asked.signal)
+    """CRI-O takes what it cannot read, and none, for SIGTERM."""
+    sent = number(asked.request.container.annotations.get(IMAGE_SIGNAL, "")) or TERM
+    if sent != asked.signal:
+        yield CRIO_SENDS.format(sent=name(sent), signal=name(asked.signal))
 
 
 def workload(container: Container) -> str:

@@ -136,7 +136,10 @@ def test_it_is_told_again_by_another_runtime() -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
+    """Also what one of them may hold: a signal may be written with any number of zeros."""
     asked = connected()
+    asked.create(pod(annotations={STOP_SIGNAL: "0" * 10_000 + "2"}))
+    assert max(len(sentence) for _, sentence in told(asked)) < 500
     for number in range(MOST + 10):
         asked.create(pod(f"p{number}x"))
     assert len(asked.plugin._told_of_stop._said) <= MOST

@@ -19,9 +19,9 @@ SERVICES = """for n in $(seq "$1"); do
     systemctl show -P Result "hog$n.service"
 done"""
 # A hog that goes into the cgroup of the unit $1, and then what systemd says of that unit.
-BESIDE = """systemd-run --quiet --wait --unit="beside-$1" sh -c "echo 0 >/sys/fs/cgroup/$2/$1/cgroup.procs; $3" 2>/dev/null
+BESIDE = """systemd-run --quiet --wait --unit="beside-${1%.*}" sh -c "echo 0 >/sys/fs/cgroup/$2/$1/cgroup.procs; $3" 2>/dev/null
 sleep 5
-systemctl show -P Result "beside-$1"
+systemctl show -P Result "beside-${1%.*}.service"
 systemctl show -P ActiveState "$1" """
 FILL = "systemd-run --quiet --wait dd if=/dev/zero of=/tmp/fill bs=1M count=300"
 

@@ -1,7 +1,8 @@
 """Services in a container that write down how they are stopped, in a directory of the machine's.
 
-`mark` does its work in ExecStop, as what saves a state does. `server` is like nginx: a main process that ends cleanly by QUIT or
-TERM, which ExecStop asks for, and a worker. `sessions` is like sshd: its unit stops the main process alone, and TERM is enough.
+`mark` does its work in ExecStop, as what saves a state does, and writes when it begins and ends. `server` is like nginx: a main
+process that ends cleanly by QUIT or TERM, which ExecStop asks for, and a worker. `sessions` is like sshd: its unit stops the main
+process alone, and TERM is enough.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ from dataclasses import dataclass
 from tests.machine.lab.life import Guest
 
 PLACE = "/marks"
-COMPLETE = "begin end"
 MARKS = "/run/marks"
 UNITS = {
     "mark": """[Service]
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=true
-ExecStop=sh -c 'echo begin >>/marks/mark; sleep 2; echo end >>/marks/mark'
+ExecStop=sh -c 'cut -d. -f1 /proc/uptime >>/marks/mark; sleep 2; cut -d. -f1 /proc/uptime >>/marks/mark'
 """,
     "server": """[Service]
 KillMode=mixed
@@ -71,4 +71,4 @@ def prepare(guest_name: str) -> str:
 
 def read(guest: Guest, name: str) -> Marks:
     said = {each: guest.machine.run("cat", f"{MARKS}/{name}/{each}", check=False).stdout.split() for each in UNITS}
-    return Marks(" ".join(said["mark"]) == COMPLETE, " ".join(said["server"]), " ".join(said["sessions"]))
+    return Marks(len(said["mark"]) == 2, " ".join(said["server"]), " ".join(said["sessions"]))

@@ -17,7 +17,6 @@ import click
 
 from oci_systemd.cli.columns import columns, terminal_width
 from oci_systemd.cli.given import config_option, settings_from
-from oci_systemd.cli.installed import launchers
 from oci_systemd.cli.output import encoded, heading, out, safe, say, table
 from oci_systemd.core.annotations import Annotations
 from oci_systemd.core.container import Container, from_spec, identity
@@ -36,6 +35,7 @@ from oci_systemd.engines.state_roots import (
 )
 from oci_systemd.host import bundle, containers
 from oci_systemd.host.files import read_regular
+from oci_systemd.installation.installed import launchers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

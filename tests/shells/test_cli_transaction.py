@@ -19,10 +19,11 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import StreamEnded
 
-from oci_systemd.cli import live
 from oci_systemd.core.errors import Problem
 from oci_systemd.host import commands
 from oci_systemd.host.tree import Tree
+from oci_systemd.installation import cri as protocol
+from oci_systemd.installation import running
 from oci_systemd.nri.table import messages
 from tests.shells.test_cli_install import config, done, files, program, refused, run
 from tests.shells.test_cli_install import root as root
@@ -101,10 +102,7 @@ def test_engine_that_does_not_come_up_gets_its_files_back(booted: Path, state: s
     before = files(booted)
     result = run(booted, *AUTO)
     assert result.exit_code == 2
-    assert (
-        "containerd does not stay up after its restart: see `journalctl -u containerd`; its files are as they were"
-        in result.stderr
-    )
+    assert "containerd does not stay up after its restart: see `journalctl -u containerd`; rolled back" in result.stderr
     assert starts(booted) == 2
     assert unmarked(booted) == before
 
@@ -120,7 +118,7 @@ def test_engine_that_sees_changes_by_itself_is_not_told(root: Path) -> None:
     config(root / "etc/k0s/containerd.toml", "# k0s_managed=true\nversion = 3\n")
     program(root / "var/lib/k0s/bin/runc")
     lines = done(root, *AUTO)
-    assert [line for line in lines if not line.startswith("wrote ")] == []
+    assert [line for line in lines if not line.startswith("wrote ")] == ["k0s was not asked: its files were read"]
 
 
 def test_engine_is_not_told_where_only_our_record_changes(root: Path) -> None:
@@ -169,7 +167,7 @@ class Cri:
                 peer.sendall(connection.data_to_send())
 
     def status(self) -> bytes:
-        table = messages("cri.status", live.TABLE)
+        table = messages("cri.status", protocol.TABLE)
         answer = table["StatusResponse"](
             runtime_handlers=[table["RuntimeHandler"](name=name) for name in self.handlers]
         )
@@ -184,8 +182,8 @@ class Cri:
 @pytest.fixture
 def cri(booted: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cri]:
     fail(booted, "active", "running")
-    monkeypatch.setattr(live, "PATIENCE", 0.2)
-    monkeypatch.setattr(live, "PAUSE", 0.01)
+    monkeypatch.setattr(running, "PATIENCE", 0.2)
+    monkeypatch.setattr(running, "PAUSE", 0.01)
     monkeypatch.chdir(booted)
     cri = Cri(Path(SOCKET))  # a socket's path has few bytes
     yield cri
@@ -203,7 +201,7 @@ def test_engine_that_does_not_serve_it_gets_its_files_back_and_is_left_in_peace(
     cri.handlers = ["runc"]
     before = files(booted)
     sentence = f"the engine at {booted}/{SOCKET} runs, and does not serve the handler systemd"
-    assert f"{sentence}; its files are as they were, and it runs" in run(booted, *AUTO).stderr
+    assert f"{sentence}; rolled back, and the engine runs" in run(booted, *AUTO).stderr
     assert starts(booted) == 2
     assert unmarked(booted) == before
     again = run(booted, *AUTO).stderr
@@ -218,10 +216,10 @@ def test_engine_that_does_not_serve_it_gets_its_files_back_and_is_left_in_peace(
 def test_what_has_failed_is_tried_again_after_an_hour_or_where_it_is_another_plan(booted: Path, cri: Cri) -> None:
     cri.handlers = ["runc"]
     for words in (AUTO, (*AUTO, "--handler", "other")):
-        assert "its files are as they were" in run(booted, *words).stderr
+        assert "rolled back" in run(booted, *words).stderr
     mark = json.loads((booted / MARK).read_text())
     (booted / MARK).write_text(json.dumps(mark | {"when": time.time() - 3601}))
-    assert "its files are as they were" in run(booted, *AUTO, "--handler", "other").stderr
+    assert "rolled back" in run(booted, *AUTO, "--handler", "other").stderr
     assert starts(booted) == 6
 
 
@@ -229,7 +227,7 @@ def test_engine_that_was_not_told_yet_is_told(booted: Path, cri: Cri) -> None:
     done(booted, "install", "containerd")
     cri.handlers = ["runc"]
     result = run(booted, *AUTO)
-    assert "does not serve the handler systemd; its files stay as they are" in result.stderr
+    assert "does not serve the handler systemd; its files are unchanged" in result.stderr
     assert starts(booted) == 1
     assert "this was tried 0 minutes ago" in run(booted, *AUTO).stderr
 
@@ -250,7 +248,7 @@ def test_killed_and_then_refused_is_undone(booted: Path, cri: Cri) -> None:
     before = files(booted)
     kill(booted, *AUTO)
     cri.handlers = ["runc"]
-    assert "does not serve the handler systemd; its files are as they were, and it runs" in run(booted, *AUTO).stderr
+    assert "does not serve the handler systemd; rolled back, and the engine runs" in run(booted, *AUTO).stderr
     assert starts(booted) == 2
     assert unmarked(booted) == before
     assert "this was tried 0 minutes ago" in run(booted, *AUTO).stderr
@@ -261,7 +259,7 @@ def test_killed_on_the_way_out_and_then_refused_stays_to_be_done(booted: Path, c
     kill(booted, *BACK)
     starts(booted)
     program(booted / "usr/bin/busctl", BUSCTL.replace("*RestartUnit", "*Other"))
-    assert "; its files stay as they are" in run(booted, *BACK).stderr
+    assert "; its files are unchanged" in run(booted, *BACK).stderr
     assert "this was tried 0 minutes ago" in run(booted, *BACK).stderr
     mark = json.loads((booted / MARK).read_text())
     (booted / MARK).write_text(json.dumps(mark | {"when": 0}))
@@ -284,7 +282,9 @@ def test_killed_before_the_engine_was_told_is_said_to_who_tells_it_himself(
 def test_engine_that_fails_on_the_way_back_too_is_left_in_peace(booted: Path, cri: Cri) -> None:
     before = files(booted)
     program(booted / "usr/bin/busctl", BUSCTL.replace("*RestartUnit", "*Other"))
-    assert "; its files are as they were, but still: `systemctl restart containerd` failed" in run(booted, *AUTO).stderr
+    assert (
+        "; rolled back, but the engine still fails: `systemctl restart containerd` failed" in run(booted, *AUTO).stderr
+    )
     assert {path for path in unmarked(booted) if "busctl" not in path} == {
         path for path in before if "busctl" not in path
     }
@@ -333,7 +333,7 @@ def test_first_problem_is_told_where_the_way_back_fails_too(
 
     monkeypatch.setattr(Tree, "commit", once)
     said = run(booted, *AUTO).stderr
-    assert "does not serve the handler systemd; and what was written stays: no room" in said
+    assert "does not serve the handler systemd; cannot roll back, the new files stay: no room" in said
 
 
 def test_a_mark_that_is_damaged_is_none(booted: Path, cri: Cri) -> None:
@@ -354,7 +354,7 @@ def test_engine_that_sees_changes_by_itself_and_not_this_one_gets_its_files_back
     cri.handlers = ["runc"]
     before = files(booted)
     monkeypatch.setattr(Tree, "is_this_machine", True)  # where nothing is remembered
-    assert "does not serve the handler systemd; its files are as they were" in run(booted, *AUTO).stderr
+    assert "does not serve the handler systemd; rolled back" in run(booted, *AUTO).stderr
     assert files(booted) == before
 
 
@@ -372,15 +372,15 @@ def test_removal_forgets_what_has_failed(booted: Path, cri: Cri) -> None:
 def test_answer_that_is_none_is_one_sentence(raw: bytes, booted: Path, cri: Cri) -> None:
     cri.raw = raw
     with pytest.raises(Problem, match=r"does not answer: it serves no CRI"):
-        live.wait_for("systemd", booted / SOCKET)
+        running.wait_for("containerd", "systemd", booted / SOCKET)
 
 
 @pytest.mark.parametrize("data", [b"", b"\0\0\0", b"\0\0\0\0\4abc", b"\0\0\0\0\2abc", b"\1\0\0\0\1a"])
 def test_answer_that_is_cut_off_is_an_error(data: bytes) -> None:
     with pytest.raises(OSError, match=r"serves no CRI|cut off"):
-        live._unframed(data)
+        protocol._unframed(data)
 
 
 def test_engine_that_does_not_say_is_believed(booted: Path, cri: Cri) -> None:
     cri.handlers = []
-    live.wait_for("systemd", booted / SOCKET)
+    running.wait_for("containerd", "systemd", booted / SOCKET)

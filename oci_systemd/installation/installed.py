@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,11 +12,13 @@ from oci_systemd.core.errors import Problem
 from oci_systemd.core.paths import clean
 from oci_systemd.engines.launcher import NAME, runtime_of
 from oci_systemd.host import versions
+from oci_systemd.installation.checks import Way
 
 if TYPE_CHECKING:
     from oci_systemd.host.tree import Tree
 
 HOOKS = "share/oci-systemd/hooks.d"
+STUBS = "/var/lib/oci-systemd/bin"
 USUAL = ("/usr/local/bin", "/usr/bin", "/opt/oci-systemd/bin")
 
 
@@ -41,6 +44,24 @@ class Launcher(NamedTuple):
     usual: str
     shell: str
     hooks: str
+
+
+def way(tree: Tree) -> Way:
+    """How this is installed, by where this package lies and whose lists have it."""
+    if versions.own():
+        return Way(*["run the installer's pod, or oci-systemd install ENGINE from the self-contained tree"] * 2)
+    if Path(oci_systemd.__file__).is_relative_to("/usr/lib/oci-systemd"):
+        if tree.exists("/var/lib/dpkg/info/oci-systemd.list"):
+            return Way("apt-get install oci-systemd", "apt-get install --reinstall oci-systemd")
+        if not (Path(oci_systemd.__file__).parents[1] / "files").exists():  # the list of `make install`
+            return Way("dnf install oci-systemd", "dnf reinstall oci-systemd")
+    return Way()
+
+
+def stubs(tree: Tree, launcher: str) -> str:
+    """The folder for stubs of `launcher`: beside it, or STUBS where the file system there is read-only (an image-based system)."""
+    beside = posixpath.dirname(launcher)
+    return STUBS if tree.is_read_only(beside) else beside
 
 
 def launcher(tree: Tree, given: str) -> Launcher:

@@ -1,7 +1,11 @@
-"""Whether an engine that runs serves a handler: it is asked itself, by the CRI's Status, since its files tell what a later start
-would make of them.
+"""The runtime handlers that an engine has in effect, by the CRI's Status: its files tell what a later start would make of them.
 
-Law: it looks, and waits no longer than its bound. gRPC over HTTP/2 is h2's; here is the one call (grpc, PROTOCOL-HTTP2.md).
+Invariant: it looks, and waits no longer than its bound.
+
+gRPC over HTTP/2 is h2's; here is its one unary call (grpc, PROTOCOL-HTTP2.md), 30 lines. grpclib was weighed: it would bring
+multidict, which is compiled for each architecture and Python, and asyncio; Debian 12, which our package is for, has no
+python3-grpclib; and the call would still need a deadline, a bound on the answer's size, and messages without protoc. grpcio is
+megabytes of C++. h2 is pure Python, and a package of every distribution.
 """
 
 from __future__ import annotations
@@ -16,16 +20,11 @@ from typing import TYPE_CHECKING
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import ConnectionTerminated, DataReceived, StreamEnded, StreamReset
-from h2.exceptions import H2Error
-
-from oci_systemd.core.errors import Problem
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PATIENCE = 120.0  # seconds from an engine's restart until it serves: a distribution starts more than its containerd
 ANSWER = 5.0  # seconds for one answer
-PAUSE = 0.25
 STATUS = "/runtime.v1.RuntimeService/Status"
 VERBOSE = b"\x08\x01"  # StatusRequest{verbose: true}
 CHUNK = 1 << 16
@@ -36,29 +35,6 @@ TABLE = """
 StatusResponse info=2M runtime_handlers=3RuntimeHandler*
 RuntimeHandler name=1s
 """
-
-
-def serves(handler: str, place: Path) -> bool:
-    """Whether the engine at the socket `place` serves `handler`, or does not say. A Problem where it does not answer."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            names = handlers(place)
-        except (OSError, H2Error) as error:
-            if time.monotonic() > end:
-                raise Problem(f"the engine at {place} does not answer: {error}") from None
-            time.sleep(PAUSE)
-        else:
-            return names is None or handler in names
-
-
-def wait_for(handler: str, place: Path) -> None:
-    """Wait until the engine at the socket `place` serves `handler`. A Problem where it does not."""
-    end = time.monotonic() + PATIENCE
-    while not serves(handler, place):
-        if time.monotonic() > end:
-            raise Problem(f"the engine at {place} runs, and does not serve the handler {handler}")
-        time.sleep(PAUSE)
 
 
 def handlers(place: Path) -> set[str] | None:

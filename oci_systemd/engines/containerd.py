@@ -44,6 +44,7 @@ PLUGINS = {
 }
 NEWEST = max(PLUGINS)
 DISABLED = {*PLUGINS.values()}
+SHIMS = "io.containerd.runc."  # how the types of runc's shims begin
 RUNC, OLD_SHIM = "io.containerd.runc.v2", "io.containerd.runc.v1"  # 2.0 has no v1 any more
 PLAIN_RUNC: dict[str, Value] = {"runtime_type": RUNC}
 # containerd's `*` stops at a slash (path.Match), and KEY/NAME has one.
@@ -213,8 +214,7 @@ def _deep(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
 
 def _is_runc(name: str, table: dict[str, Any]) -> bool:
     """Whether a handler starts runc's shim, which calls a program like ours."""
-    kind = table.get("runtime_type") or (RUNC if name == "runc" else "")
-    return str(kind).startswith("io.containerd.runc.")
+    return name == "runc" or str(table.get("runtime_type")).startswith(SHIMS)
 
 
 def configuration(tree: Tree, main: str, version: str = "") -> Configuration:
@@ -251,8 +251,14 @@ def _imported(file: Loaded) -> list[str]:
 
 def binary(handler: dict[str, Any]) -> str:
     """The program that a handler calls; "" for containerd's default, runc."""
+    return str(option(handler, "BinaryName") or "")
+
+
+def option(handler: dict[str, Any], name: str) -> Any:
+    """An option of a handler, None where it has none. Whatever its case: go-toml takes kubespray's `binaryName` and `systemdCgroup`."""
     options = handler.get("options")
-    return str(options.get("BinaryName") or "") if isinstance(options, dict) else ""
+    found = options if isinstance(options, dict) else {}
+    return next((value for key, value in found.items() if key.lower() == name.lower()), None)
 
 
 def base_runtime(tree: Tree, main: str, version: str = "") -> str:
@@ -336,12 +342,15 @@ def table(wanted: Wanted, like: dict[str, Any]) -> dict[str, Value]:
     new = {key: copy.deepcopy(value) for key, value in like.items() if value and key not in ("options", "runtime_type")}
     options, passed = like.get("options"), like.get("pod_annotations")
     more = {key: value for key, value in options.items() if value} if isinstance(options, dict) else {}
-    kind = str(like.get("runtime_type") or RUNC)
+    kind = str(like.get("runtime_type"))
     return {
-        "runtime_type": RUNC if kind == OLD_SHIM else kind,
+        "runtime_type": kind if kind.startswith(SHIMS) and kind != OLD_SHIM else RUNC,
         **new,
         "pod_annotations": _added(passed if isinstance(passed, list) else [], PASSED),
-        "options": {"BinaryName": wanted.binary, **{key: value for key, value in more.items() if key != "BinaryName"}},
+        "options": {
+            "BinaryName": wanted.binary,
+            **{key: value for key, value in more.items() if key.lower() != "binaryname"},
+        },
     }
 
 

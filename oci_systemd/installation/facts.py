@@ -162,7 +162,7 @@ def _detailed(found: Found, said: Answer) -> Found:
     runc = {name: table for name, table in tables.items() if table.get("runtime_type") == containerd.RUNC}
     return replace(
         found,
-        drivers={name: bool((table.get("options") or {}).get("SystemdCgroup")) for name, table in runc.items()},
+        drivers={name: bool(containerd.option(table, "SystemdCgroup")) for name, table in runc.items()},
         passed={name: table.get("pod_annotations") or () for name, table in runc.items()},
         default=said.default,
         nri=not said.details.files[0].get("plugins", "io.containerd.nri.v1.nri", "disable"),

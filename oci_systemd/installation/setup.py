@@ -94,8 +94,6 @@ def planned(request: Request, place: Place) -> tuple[Plan, Answer]:
     version = commands.version(_program(tree, place), tree.root) if engine in CLUSTER else ""
     without = Overlay(tree, plans.uninstall(engine, handler, tree).changes)
     before = effective.ask(engine, without, tree, place)
-    if before.refused:
-        request.report.note(f"{place.title}: {before.asked} refuses its present files: {before.refused}")
     wanted, more = _wanted(request, place, without, before, version)
     plan = plans.install(
         engine,
@@ -106,6 +104,10 @@ def planned(request: Request, place: Place) -> tuple[Plan, Answer]:
     )
     after = effective.ask(engine, Overlay(tree, plan.changes), tree, place)
     if before.refused:
+        said = f"{place.title}: {before.asked} refuses its present files: {before.refused}"
+        if engine in CLUSTER:
+            raise Problem(f"{said}; correct that first; no file is changed")
+        request.report.note(said)  # dockerd's unit may give it options that make the difference
         return plan, replace(after, asked="")
     if after.asked:
         effective.check(engine, place.title, wanted, before, after)

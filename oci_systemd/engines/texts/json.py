@@ -41,9 +41,18 @@ class JsonText(Text):
     def says(self, text: str) -> bool:
         text = text.removeprefix(MARK)
         try:
-            return (parse(text.encode())[1] if text.strip() else {}) == self.value
+            said = parse(text.encode())[1] if text.strip() else {}
+            return _solid(said) == _solid(cast("Json", self.value))
         except SpecError:
             return False
+
+
+def _solid(value: Json) -> Json:
+    """`value` without what is null or an empty object: Docker takes both for absent."""
+    if not isinstance(value, dict):
+        return value
+    items = ((key, _solid(each)) for key, each in value.items())
+    return {key: each for key, each in items if each is not None and each != {}}
 
 
 def _shared(old: Json, new: Json) -> Json:

@@ -105,9 +105,7 @@ install: $(if $(filter no,$(DEPENDENCIES)),,tools-install) python $(if $(filter 
 
 # What is the user's, /etc/oci-systemd, stays. An engine that still names the wrapper could start no container any more.
 uninstall:
-	@for each in '$(DESTDIR)'/etc/oci-systemd/engines/*.json; do \
-	    grep -qs '"$(BIN)/oci-systemd-runtime' "$$each" || continue; each=$${each##*/}; \
-	    echo "$${each%.json} still calls the wrapper: oci-systemd uninstall $${each%.json} first" >&2; exit 1; done
+	@packaging/install/in-use '$(BIN)/oci-systemd-runtime' '$(DESTDIR)'
 	@packaging/install/remove '$(LIB)' '$(DESTDIR)'
 	@echo 'removed $(LIB), and what came with it'
 

@@ -255,7 +255,7 @@ def binary(handler: dict[str, Any]) -> str:
 
 
 def option(handler: dict[str, Any], name: str) -> Any:
-    """An option of a handler, None where it has none. Whatever its case: go-toml takes kubespray's `binaryName` and `systemdCgroup`."""
+    """An option of a handler, None where it has none. Case does not count: kubespray has `systemdCgroup`, which go-toml takes."""
     options = handler.get("options")
     found = options if isinstance(options, dict) else {}
     return next((value for key, value in found.items() if key.lower() == name.lower()), None)

@@ -120,9 +120,9 @@ def uninstall(
     places go as well.
     """
     files = _Files(engine, Overlay(tree))
-    on_record = bool(files.record.of(handler))
+    is_written = any(entry.at and programs_in(entry.now) for entry in files.record.of(handler))
     files.take_back(handler)
-    if named and on_record:
+    if named and is_written:  # what somebody else has written stays
         files.remove_moved(named(Overlay(tree, files.changes(handler))), handler)
     new = files.texts(handler)
     return files.plan(new, files.record, {file: files.original(file) for file in new})

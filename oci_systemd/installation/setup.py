@@ -199,7 +199,10 @@ def _mains(request: Request) -> list[str]:
     tree = request.tree
     usual = [place.main for place in ENGINES[request.engine].PLACES if tree.exists(place.main)]
     known = record.read(tree.read(record.path(request.engine)), request.engine)
-    return [*dict.fromkeys([*usual, *(entry.file for entry in known.of(request.handler) if entry.at)])]
+    written = (entry.file for entry in known.of(request.handler) if entry.at)
+    return [
+        *dict.fromkeys([*usual, *(file for file in written if not file.endswith(".tmpl"))])
+    ]  # a template cannot be read
 
 
 def _left(request: Request, plan: Plan) -> list[str]:

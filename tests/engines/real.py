@@ -1,8 +1,9 @@
 """Configurations as people have them: what each is, which engines read it, and what has to come of it.
 
-The files are in `configurations`, each below a folder that is a root. They have the keys and the layout of what the named projects
-write (kind, minikube, kubespray, EKS, AKS, GKE, Bottlerocket, NVIDIA's toolkit and operator, kata-deploy, k3s, k0s, microk8s, CRI-O's
-packages, OpenShift, Docker's documents), cut to what matters here and in words of our own, and those in which faults were found.
+The files are in `configurations`, each below a folder that is a root. They have the keys and the layout of what the named
+projects write (kind, minikube, kubespray, EKS, AKS, GKE, Bottlerocket, NVIDIA's toolkit and operator, kata-deploy, k3s, k0s,
+microk8s, CRI-O's packages, OpenShift, Docker's documents), cut to what matters here and in words of our own, and there are those
+in which faults were found.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ SYSTEMD = {"SystemdCgroup": True}
 class Case:
     """One configuration: the versions of its engine that read it, and `main`, its main file where it is not the usual one.
 
-    `options`: what our handler of containerd has beside its program; `table`: what else it has of the default handler. `behind`: the
-    program of the node's default handler, "" where nothing is said. `written`: the files that change. `refused` and `as_default`:
-    what is said where no handler, or no default one, can be had.
+    `options`: what our handler of containerd has beside its program; `table`: what else it has of the default handler.
+    `behind`: the program of the node's default handler, "" where nothing is said. `written`: the files that change. `refused` and
+    `as_default`: what is said where no handler, or no default one, can be had.
     """
 
     engine: str = "containerd"

@@ -1,4 +1,4 @@
-"""Our handler in configurations that people really have: where it goes, what it is made after, and that it is taken back to the byte.
+"""Our handler in configurations that people really have: where it goes, what it is like, and that the bytes come back.
 
 `tests/e2e/test_configurations.py` asks the engines themselves about the same cases.
 """

@@ -185,14 +185,14 @@ def _is_stale(tree: Tree, name: str, place: Place) -> bool:
     """Whether the engine has read its files for the last time before they were changed. A reload counts where the engine takes a
     new handler by one (Docker)."""
     command = command_of(tree, place.restart)
-    read = _last_read(command.split()[-1], reloads=" reload " in command) if command and tree.is_this_machine else None
+    read = last_read(command.split()[-1], reloads=" reload " in command) if command and tree.is_this_machine else None
     main = Path(place.main)
     files = [main, *main.parent.glob("*.d/*oci-systemd*"), *Path(f"{main}.d").glob("*oci-systemd*")]
     changed = [path.stat().st_mtime for path in files if path.is_file()]
     return read is not None and any(when > read + SLACK for when in changed)
 
 
-def _last_read(unit: str, *, reloads: bool) -> float | None:
+def last_read(unit: str, *, reloads: bool) -> float | None:
     """When the main process of `unit` was started, or reloaded, in seconds since the epoch; None where it does not run."""
     said = commands.output(["systemctl", "show", "--property=MainPID,StateChangeTimestampMonotonic", unit]) or ""
     values = dict(line.partition("=")[::2] for line in said.splitlines())

@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import NODES
 from tests.e2e.lab.node import Node
-from tests.e2e.lab.rootfs import LabError
+from tests.e2e.lab.rootfs import NODES, LabError
 from tests.engines.real import CASES, NEW, NVIDIA, OLD, Case, files, main_of
 
 VERSIONS = {"runc-1.1": OLD, "runc-1.3": NEW}
@@ -65,9 +64,9 @@ def node(nodes: dict[str, Node], request: pytest.FixtureRequest) -> Iterator[Nod
     aside = {path: path.read_bytes() for path in [node.path("/etc/containerd/config.toml")] if path.exists()}
     for path in aside:
         path.unlink()
-    for path, text in files(name).items():
-        node.path(path).parent.mkdir(parents=True, exist_ok=True)
-        node.path(path).write_bytes(text.encode())
+    for inside, text in files(name).items():
+        node.path(inside).parent.mkdir(parents=True, exist_ok=True)
+        node.path(inside).write_bytes(text.encode())
     for folder in BROUGHT if CASES[name].main else ():
         node.run("mkdir", "-p", folder)
         node.run("ln", "-sfn", "/usr/bin/containerd", f"{folder}/containerd")

@@ -69,7 +69,7 @@ demo: tools-demo python
 
 # As many workers as processors; tests/workers.py says which tests stay together.
 PYTEST = $(VENV)/bin/python -m pytest -n auto --durations=20
-CHECKED = tests/core tests/laws tests/shells tests/engines
+CHECKED = tests/core tests/laws tests/shells tests/engines tests/installation
 check: lint
 	$(PYTEST) $(CHECKED)
 

@@ -299,6 +299,23 @@ def named(tree: Tree, main: str, handler: str) -> list[tuple[str, At]]:
     return found
 
 
+def in_the_way(tree: Tree, main: str, handler: str, version: str) -> str:
+    """What keeps `handler` from being in effect, and what to do; "" where we know of nothing."""
+    given = configuration(tree, main, version)
+    if given.missing:
+        return f"{given.missing[0]} imports {given.missing[1]!r}, which does not exist: remove it from imports"
+    if handler in given.handlers or not given.files:
+        return ""
+    if not any(handler in _written(file) for file in given.files):
+        return f"no file that {main} imports has it: add the import"
+    for file in reversed(given.files):
+        if given.merges and (file.given >= NEWEST or file.get(*_plugin(NEWEST))):
+            return f"{file.path} is of version 3, so that containerd ignores tables of version 2: have all files of one version"
+        if not given.merges and isinstance(file.get(*given.plugin), dict):
+            return f"{file.path} is read last, and its table replaces those of other files: move it into one of them"
+    return ""
+
+
 # The questions to containerd itself
 
 

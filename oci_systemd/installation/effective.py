@@ -3,9 +3,10 @@
     containerd   containerd --config COPY config dump
     CRI-O        crio --config COPY --config-dir COPY.d config
     Docker       dockerd --validate --config-file COPY (it says whether the file is right, and the file then says the rest)
+    podman       podman --runtime NAME info, with a storage of its own for that; of the present files alone: it wants the program
 
-Invariant: no file of the engine is written, and the engine need not run. podman has no such question (`podman info` would make its
-storage), and a template of k3s or a drop-in of k0s is no file of containerd's yet: these are read, and the answer says so.
+Invariant: no file of the engine is written, and the engine need not run. What cannot be asked is read, and the answer says so: a
+template of k3s, or a drop-in of k0s, is no file of containerd's yet.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oci_systemd.core.errors import Problem
-from oci_systemd.engines import containerd, crio, docker
+from oci_systemd.engines import containerd, crio, docker, podman
 from oci_systemd.engines.engines import ENGINES
 from oci_systemd.engines.launcher import is_ours
 from oci_systemd.engines.place import PROGRAMS
@@ -162,10 +163,33 @@ def _docker(question: _Question) -> Answer | None:
     return Answer(asked, "", programs, default)
 
 
+def _podman(question: _Question) -> Answer | None:
+    """podman says of one runtime at a time where it finds it; it refuses one that it does not know."""
+    if question.files is not question.tree:
+        return None
+    found = {name: _podman_runtime(question, name) for name in podman.wrapped(question.tree, question.main)}
+    known = {name: path for name, path in found.items() if path is not None}
+    if not found or len(known) < len(found):
+        return None
+    return Answer("podman info", handlers={name: path for name, path in known.items() if path})
+
+
+def _podman_runtime(question: _Question, name: str) -> str | None:
+    """The program of a runtime, "" where podman has none of that name; None where it cannot be asked."""
+    with _copy_place(question.tree) as (inside, outside):
+        own = [word for option in ("root", "runroot", "tmpdir") for word in (f"--{option}", f"{inside}/{option}")]
+        words = [*own, "--storage-driver", "vfs", "--runtime", name, "info", "--format", "{{.Host.OCIRuntime.Path}}"]
+        said = commands.ask([question.program, *words], question.tree.root) if outside else None
+    if said is None or not (said.output.strip() or said.complaint):
+        return None
+    return "" if said.complaint else said.output.strip()
+
+
 QUESTIONS: dict[str, Callable[[_Question], Answer | None]] = {
     "containerd": _containerd,
     "crio": _crio,
     "docker": _docker,
+    "podman": _podman,
 }
 
 

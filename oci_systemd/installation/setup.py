@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from oci_systemd.core.errors import Problem
+from oci_systemd.engines import containerd, record
 from oci_systemd.engines import plan as plans
-from oci_systemd.engines import record
 from oci_systemd.engines.engines import ENGINES, command_of
 from oci_systemd.engines.launcher import is_ours, programs_in, stub
 from oci_systemd.engines.place import PROGRAMS, Place, find
@@ -65,7 +65,7 @@ def install(request: Request) -> None:
     check_node(request)
     tree, engine = request.tree, request.engine
     place = find(tree, engine, ENGINES[engine].PLACES, request.config)
-    plan, after = planned(request, place)
+    plan, after = plan_of(request, place)
     transaction = _transaction(request, place, plan)
     restart = False
     if not after.asked:
@@ -87,7 +87,7 @@ def install(request: Request) -> None:
         _label(request, transaction, restart=restart)
 
 
-def planned(request: Request, place: Place) -> tuple[Plan, Answer]:
+def plan_of(request: Request, place: Place) -> tuple[Plan, Answer]:
     """The plan for a request, and what the engine makes of the files then. A Problem where that is not what was wanted."""
     tree, engine, handler = request.tree, request.engine, request.handler
     module = ENGINES[engine]
@@ -102,7 +102,8 @@ def planned(request: Request, place: Place) -> tuple[Plan, Answer]:
         lambda base: [*more, *module.edits(base, place.main, wanted, version)],
         restart=command_of(tree, place.removal or place.restart),
     )
-    after = effective.ask(engine, Overlay(tree, plan.changes), tree, place)
+    planned = Overlay(tree, plan.changes)
+    after = effective.ask(engine, planned, tree, place)
     if before.refused:
         said = f"{place.title}: {before.asked} refuses its present files: {before.refused}"
         if engine in CLUSTER:
@@ -110,7 +111,8 @@ def planned(request: Request, place: Place) -> tuple[Plan, Answer]:
         request.report.note(said)  # dockerd's unit may give it options that make the difference
         return plan, replace(after, asked="")
     if after.asked:
-        effective.check(engine, place.title, wanted, before, after)
+        hint = containerd.in_the_way(planned, place.main, handler, version) if engine == "containerd" else ""
+        effective.check(engine, place.title, wanted, before, after, hint)
     return plan, after
 
 

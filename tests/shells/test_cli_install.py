@@ -586,6 +586,8 @@ def test_root_that_is_no_folder_is_told(command: str, given: str, tmp_path: Path
 
 WORDS = {
     "no engine": (["install"], "missing argument"),
+    "a command that is mistyped": (["instal", "docker"], "no such command 'instal'; did you mean 'install'?"),
+    "a command that is like none": (["xyz"], "no such command 'xyz'"),
     "an engine that there is not": (["install", "lxc"], "'lxc' is not one of"),
     "uninstall has no --default": (["uninstall", "docker", "--default"], "no such option"),
     "a restart that there is not": (["install", "docker", "--restart", "always"], "'always' is not one of"),

@@ -106,9 +106,9 @@ def plan_of(request: Request, place: Place) -> tuple[Plan, Answer]:
     after = effective.ask(engine, planned, tree, place)
     if before.refused:
         said = f"{place.title}: {before.asked} refuses its present files: {before.refused}"
-        if engine in CLUSTER:
+        if engine == "containerd":
             raise Problem(f"{said}; correct that first; no file is changed")
-        request.report.note(said)  # dockerd's unit may give it options that make the difference
+        request.report.note(said)  # the units of dockerd and CRI-O may give them options that make the difference
         return plan, replace(after, asked="")
     if after.asked:
         hint = containerd.in_the_way(planned, place.main, handler, version) if engine == "containerd" else ""

@@ -199,6 +199,44 @@ def test_plan_that_would_not_be_in_effect_is_not_written(script: str, said: str,
     assert said in refused(asked, "install", "containerd")
 
 
+# How each engine is called, and what it says then.
+ENGINES = {
+    "crio, which prints what it merged": ("crio", "[ ! -d $4 ] || cat $4/*; echo", "", ""),
+    "crio, where a later file wins": (
+        "crio", "echo '[crio.runtime]'", "crio config shows that handler systemd would not be in effect", ""
+    ),
+    "crio, which wants an option of its unit": (
+        "crio", "echo 'no conmon' >&2; exit 1", "", "CRI-O: crio config refuses its present files: no conmon"
+    ),
+    "dockerd, which says no more than that": ("dockerd", "grep -q runtimes $3 || exec echo ok; echo ok", "", ""),
+    "dockerd, which does not know a runtime": (
+        "dockerd",
+        "grep -q oci-systemd-runtime $3 && { echo 'runtime: no' >&2; exit 1; }; echo ok",
+        "docker: dockerd --validate refuses the planned files: runtime: no; no file is changed",
+        "",
+    ),
+    "dockerd, which wants an option of its unit": (
+        "dockerd",
+        "echo 'no userland-proxy-path' >&2; exit 1",
+        "",
+        "docker: dockerd --validate refuses its present files: no userland-proxy-path",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "script", "said", "noted"), ENGINES.values(), ids=ENGINES)
+def test_other_engines_are_asked_as_well(name: str, script: str, said: str, noted: str, asked: Path) -> None:
+    program(asked / "usr/bin" / name, SAYS.replace("containerd 2.1.9", "crio version 1.37.0") % script)
+    engine = {"crio": "crio", "dockerd": "docker"}[name]
+    if said:
+        assert said in refused(asked, "install", engine)
+        return
+    result = run(asked, "install", engine)
+    assert result.exit_code == 0
+    assert ("was not asked" in result.stdout) == bool(noted)
+    assert result.stderr == (f"oci-systemd: {noted}\n" if noted else "")
+
+
 SILENT = {
     "nothing": "exit 0",
     "no TOML": "echo '{'",

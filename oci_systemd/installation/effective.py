@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from oci_systemd.engines.place import Place
     from oci_systemd.engines.wanted import Wanted
     from oci_systemd.host.tree import Tree
-
-MODE = 0o700  # of the copy: a configuration may hold a registry's password
 
 
 @dataclass(frozen=True)
@@ -103,14 +101,16 @@ class _Question:
 
 @contextmanager
 def _copy_place(tree: Tree) -> Iterator[tuple[str, str]]:
-    """A folder for a copy: its path inside the tree, and here; "" where none can be made."""
-    above = next((each for each in ("/run", "/tmp", "/var/tmp") if tree.outside(each).is_dir()), "")
+    """A folder for a copy: its path inside the tree, and here; "" where none can be made. It is its owner's alone (mkdtemp), since
+    a configuration may hold a registry's password."""
+    inside = folder = ""
+    for above in ("/run", "/tmp", "/var/tmp"):
+        with suppress(OSError):
+            folder = tempfile.mkdtemp(prefix="oci-systemd-", dir=tree.outside(above))
+            inside = f"{above}/{Path(folder).name}"
+            break
     try:
-        folder = tempfile.mkdtemp(prefix="oci-systemd-", dir=tree.outside(above)) if above else ""
-    except OSError:
-        folder = ""
-    try:
-        yield f"{above}/{Path(folder).name}", folder
+        yield inside, folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -187,7 +187,9 @@ def _is_stale(tree: Tree, name: str, place: Place) -> bool:
     command = command_of(tree, place.restart)
     read = last_read(command.split()[-1], reloads=" reload " in command) if command and tree.is_this_machine else None
     main = Path(place.main)
-    files = [main, *main.parent.glob("*.d/*oci-systemd*"), *Path(f"{main}.d").glob("*oci-systemd*")]
+    # k3s writes its main file itself, after its start; what it makes that of are templates.
+    whole = [*main.parent.glob("*.tmpl")] if place.main.endswith(containerd.RENDERED) else [main]
+    files = [*whole, *main.parent.glob("*.d/*oci-systemd*"), *Path(f"{main}.d").glob("*oci-systemd*")]
     changed = [path.stat().st_mtime for path in files if path.is_file()]
     return read is not None and any(when > read + SLACK for when in changed)
 

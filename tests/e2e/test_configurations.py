@@ -107,7 +107,7 @@ def words(case: Case) -> list[str]:
     ("node", "name"),
     [((kind, name), name) for kind, name in RUNS],
     indirect=["node"],
-    ids=[f"{k}-{n}" for k, n in RUNS],
+    ids=[f"{VERSIONS[kind]}-{name}" for kind, name in RUNS],
 )
 def test_the_engine_says_what_install_said(node: Node, name: str) -> None:
     case, before = CASES[name], snapshot(node)

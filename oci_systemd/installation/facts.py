@@ -38,7 +38,7 @@ SLACK = 1.0  # seconds: the kernel's time of boot is told in whole ones (/proc/s
 def gather(tree: Tree, *, plugin: bool) -> Facts:
     """The facts of this machine. `plugin`: whether our NRI plugin is connected."""
     engines = list(_engines(tree))
-    return Facts(_machine(), list(_launchers(tree, engines)), engines, plugin, list(hooks(tree)), installed.way(tree))
+    return Facts(_machine(), list(launchers(tree, engines)), engines, plugin, list(hooks(tree)), installed.way(tree))
 
 
 # The machine
@@ -72,7 +72,7 @@ def _text(path: Path) -> str:
 # The wrapper
 
 
-def _launchers(tree: Tree, found: Iterable[Found]) -> Iterator[Launcher]:
+def launchers(tree: Tree, found: Iterable[Found]) -> Iterator[Launcher]:
     """The launcher beside this package, or where it usually is, and each program that an engine calls."""
     named = [program for each in found for program in each.written.values()]
     there = [path for path in installed.launchers() if tree.is_program(path)]

@@ -71,6 +71,18 @@ def test_engine_that_is_not_set_up_is_nothing_to_correct(here: Path) -> None:
     assert (first.status, first.said) == (PASS, "podman has no handler of ours (its files were read)")
 
 
+def test_a_package_with_crun_alone_is_seen_to_have_it(root: Path) -> None:
+    (root / "usr/sbin/runc").unlink()
+    program(root / "usr/bin/oci-systemd-runtime", "#!/bin/sh\nosd_runtime=${osd_runtime:-/usr/bin/runc}\n")
+    (first, *_) = facts.launchers(Tree(str(root)), [])
+    assert (first.missing, first.instead, first.is_called) == ((), "/usr/bin/crun", False)
+    done(root, "install", "docker", "--runtime", "crun")
+    base, stub = facts.launchers(
+        Tree(str(root)), [facts.engine(Tree(str(root)), "docker", ENGINES["docker"].PLACES[-1])]
+    )
+    assert (base.is_called, stub.is_called, stub.runtime) == (False, True, "/usr/bin/crun")
+
+
 # Docker's API
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oci_systemd.core.errors import Problem
-from oci_systemd.engines import containerd, crio, docker, podman
+from oci_systemd.engines import containerd_files, crio, docker, podman
 from oci_systemd.engines.engines import ENGINES
 from oci_systemd.engines.launcher import is_ours
 from oci_systemd.engines.place import PROGRAMS
@@ -44,7 +44,7 @@ class Answer:
     refused: str = ""
     handlers: Mapping[str, str] = field(default_factory=dict)
     default: str = ""
-    details: containerd.Configuration | None = None
+    details: containerd_files.Configuration | None = None
 
     @property
     def ours(self) -> dict[str, str]:
@@ -67,7 +67,7 @@ def ask(engine: str, files: plans.Tree, tree: Tree, place: Place) -> Answer:
 def read(engine: str, files: plans.Tree, place: Place, version: str = "") -> Answer:
     """What we make of `files` by ourselves."""
     if engine == "containerd":
-        given = containerd.configuration(files, place.main, version)
+        given = containerd_files.configuration(files, place.main, version)
         return Answer(handlers=_programs(given), default=given.default, details=given)
     return Answer(handlers=ENGINES[engine].wrapped(files, place.main))
 
@@ -117,22 +117,22 @@ def _copy_place(tree: Tree) -> Iterator[tuple[str, str]]:
 
 def _containerd(question: _Question) -> Answer | None:
     asked = "containerd config dump"
-    if not containerd.is_read(question.files, question.main):
+    if not containerd_files.is_read(question.files, question.main):
         return None
-    said = question.put(containerd.relocated, lambda main: ["--config", main, "config", "dump"])
+    said = question.put(containerd_files.relocated, lambda main: ["--config", main, "config", "dump"])
     if said is None or (not said.output and not said.complaint):
         return None
     if said.complaint:
         return Answer(asked, said.complaint)
     try:
-        given = containerd.dumped(question.main, said.output)
+        given = containerd_files.dumped(question.main, said.output)
     except (ValueError, RecursionError):
         return None
     return Answer(asked, "", _programs(given), given.default, given)
 
 
-def _programs(given: containerd.Configuration) -> dict[str, str]:
-    return {name: containerd.binary(table) for name, table in given.handlers.items()}
+def _programs(given: containerd_files.Configuration) -> dict[str, str]:
+    return {name: containerd_files.binary(table) for name, table in given.handlers.items()}
 
 
 def _crio(question: _Question) -> Answer | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from h2.exceptions import H2Error
 
 from oci_systemd.core.errors import Problem
-from oci_systemd.engines import containerd, crio
+from oci_systemd.engines import containerd_files, crio
 from oci_systemd.engines.engines import ENGINES, command_of
 from oci_systemd.engines.launcher import paths_of
 from oci_systemd.engines.place import PROGRAMS
@@ -159,10 +159,10 @@ def _detailed(found: Found, said: Answer) -> Found:
     if not said.details or not said.asked:
         return found
     tables = said.details.handlers
-    runc = {name: table for name, table in tables.items() if table.get("runtime_type") == containerd.RUNC}
+    runc = {name: table for name, table in tables.items() if table.get("runtime_type") == containerd_files.RUNC}
     return replace(
         found,
-        drivers={name: bool(containerd.option(table, "SystemdCgroup")) for name, table in runc.items()},
+        drivers={name: bool(containerd_files.option(table, "SystemdCgroup")) for name, table in runc.items()},
         passed={name: table.get("pod_annotations") or () for name, table in runc.items()},
         default=said.default,
         nri=not said.details.files[0].get("plugins", "io.containerd.nri.v1.nri", "disable"),
@@ -188,7 +188,7 @@ def _is_stale(tree: Tree, name: str, place: Place) -> bool:
     read = last_read(command.split()[-1], reloads=" reload " in command) if command and tree.is_this_machine else None
     main = Path(place.main)
     # k3s writes its main file itself, after its start; what it makes that of are templates.
-    whole = [*main.parent.glob("*.tmpl")] if place.main.endswith(containerd.RENDERED) else [main]
+    whole = [*main.parent.glob("*.tmpl")] if place.main.endswith(containerd_files.RENDERED) else [main]
     files = [*whole, *main.parent.glob("*.d/*oci-systemd*"), *Path(f"{main}.d").glob("*oci-systemd*")]
     changed = [path.stat().st_mtime for path in files if path.is_file()]
     return read is not None and any(when > read + SLACK for when in changed)

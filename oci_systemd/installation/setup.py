@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from oci_systemd.core.errors import Problem
-from oci_systemd.engines import containerd, record
+from oci_systemd.engines import containerd_files, record
 from oci_systemd.engines import plan as plans
 from oci_systemd.engines.engines import ENGINES, command_of
 from oci_systemd.engines.launcher import is_ours, programs_in, stub
@@ -111,7 +111,7 @@ def plan_of(request: Request, place: Place) -> tuple[Plan, Answer]:
         request.report.note(said)  # the units of dockerd and CRI-O may give them options that make the difference
         return plan, replace(after, asked="")
     if after.asked:
-        hint = containerd.in_the_way(planned, place.main, handler, version) if engine == "containerd" else ""
+        hint = containerd_files.in_the_way(planned, place.main, handler, version) if engine == "containerd" else ""
         effective.check(engine, place.title, wanted, before, after, hint)
     return plan, after
 

@@ -14,7 +14,8 @@ import pytest
 import tomlkit
 
 from oci_systemd.core.errors import Problem
-from oci_systemd.engines.containerd import DROP_IN, PASSED, base_runtime, in_the_way, wrapped
+from oci_systemd.engines.containerd import PASSED, base_runtime, wrapped
+from oci_systemd.engines.containerd_files import DROP_IN, in_the_way
 from oci_systemd.engines.plan import BASE
 from tests.engines.build import LAUNCHER, Node, check_cycle, text
 from tests.engines.merging import deep, handlers

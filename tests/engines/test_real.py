@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from oci_systemd.core.errors import Problem
-from oci_systemd.engines.containerd import PASSED, configuration
+from oci_systemd.engines.containerd import PASSED
+from oci_systemd.engines.containerd_files import configuration
 from oci_systemd.engines.crio import merged
 from oci_systemd.engines.engines import ENGINES
 from tests.engines.build import LAUNCHER, Node, check_cycle

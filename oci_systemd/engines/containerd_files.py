@@ -1,7 +1,8 @@
 """What containerd makes of its files: which of them it loads, in which order, and which table counts then.
 
 Invariant: values alone, no edit. 1.x and 2.x differ: 1.x takes a plugin's table of the last file that has one, 2.x merges them;
-2.x ignores tables of version 2 once a file has one of version 3. All of that was tried with 1.7.24 and 2.1.9 (`containerd config dump`).
+2.x ignores tables of version 2 once a file has one of version 3. All of that was tried with 1.7.24 and 2.1.9 (`containerd
+config dump`).
 """
 
 from __future__ import annotations

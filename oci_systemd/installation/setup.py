@@ -13,7 +13,7 @@ from oci_systemd.core.errors import Problem
 from oci_systemd.engines import containerd_files, record
 from oci_systemd.engines import plan as plans
 from oci_systemd.engines.engines import ENGINES, command_of
-from oci_systemd.engines.launcher import is_ours, programs_in, stub
+from oci_systemd.engines.launcher import behind, is_ours, programs_in, stub
 from oci_systemd.engines.place import PROGRAMS, Place, find
 from oci_systemd.engines.plan import Edit, Overlay, Plan
 from oci_systemd.engines.state_roots import BUNDLES_OF_SHIMS
@@ -123,7 +123,10 @@ def _wanted(
     module = ENGINES[request.engine]
     called = installed.launcher(request.tree, request.launcher)
     like = before.details.model if before.details and before.asked else None
-    own = module.base_runtime(without, place.main, version) or ("runc" if place.bins else "")
+    program = (
+        behind(without, containerd_files.binary(like)) if like else module.base_runtime(without, place.main, version)
+    )
+    own = program or ("runc" if place.bins else "")
     real, binary, more = _behind(request, called, place, request.runtime or own)
     if own not in PLAIN and not request.runtime and not any(own.endswith(f"/{plain}") for plain in PLAIN[1:]):
         request.report.note(

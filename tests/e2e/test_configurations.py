@@ -39,6 +39,7 @@ FOLDERS = (
 # Programs that the cases name, and the engine by the name that a distribution gives it.
 NAMED = (NVIDIA, "/usr/bin/gpu-runtime", "/usr/bin/shimpei")
 BROUGHT = ("/var/lib/rancher/k3s/data/current/bin", "/var/lib/k0s/bin", "/snap/microk8s/current/bin")
+PLAIN = ("", "runc", "crun")  # runtimes that nobody is told of
 LEFT_OUT: tuple[Any, ...] = ({}, [], "", 0, False, "podsandbox")  # what a dump has of a handler that says nothing
 
 
@@ -122,6 +123,9 @@ def test_the_engine_says_what_install_said(node: Node, name: str) -> None:
             continue
         done = node.run("oci-systemd", "install", *words(case), *option)
         assert ("was not asked" in done.stdout) == (name == "k3s-template"), done.stdout
+        assert ("stays behind systemd; --runtime chooses another" in done.stderr) == (
+            Path(case.behind).name not in PLAIN
+        )
         check(case, was, said(node, case), default=bool(option))
     node.run("oci-systemd", "uninstall", case.engine)
     assert snapshot(node) == before

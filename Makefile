@@ -69,7 +69,7 @@ demo: tools-demo python
 
 # As many workers as processors; tests/workers.py says which tests stay together.
 PYTEST = $(VENV)/bin/python -m pytest -n auto --durations=20
-CHECKED = tests/core tests/laws tests/shells tests/engines
+CHECKED = tests/core tests/laws tests/shells tests/engines tests/installation
 check: lint
 	$(PYTEST) $(CHECKED)
 
@@ -105,9 +105,7 @@ install: $(if $(filter no,$(DEPENDENCIES)),,tools-install) python $(if $(filter 
 
 # What is the user's, /etc/oci-systemd, stays. An engine that still names the wrapper could start no container any more.
 uninstall:
-	@for each in '$(DESTDIR)'/etc/oci-systemd/engines/*.json; do \
-	    grep -qs '"$(BIN)/oci-systemd-runtime' "$$each" || continue; each=$${each##*/}; \
-	    echo "$${each%.json} still calls the wrapper: oci-systemd uninstall $${each%.json} first" >&2; exit 1; done
+	@packaging/install/in-use '$(BIN)/oci-systemd-runtime' '$(DESTDIR)'
 	@packaging/install/remove '$(LIB)' '$(DESTDIR)'
 	@echo 'removed $(LIB), and what came with it'
 

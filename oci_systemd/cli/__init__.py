@@ -6,6 +6,7 @@ Law: every error is one sentence on stderr, never a traceback, and the exit stat
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -59,6 +60,14 @@ class Commands(click.Group):
             return super().get_command(ctx, name)
         found: click.Command = getattr(import_module(f"{__name__}.{MODULES[name]}"), name)
         return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        near = get_close_matches(args[0], self.list_commands(ctx), 1)
+        if near and self.get_command(ctx, args[0]) is None:
+            raise click.UsageError(f"no such command {args[0]!r}; did you mean {near[0]!r}?", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         told = {name for names in SECTIONS.values() for name in names}

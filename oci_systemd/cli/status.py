@@ -17,7 +17,6 @@ import click
 
 from oci_systemd.cli.columns import columns, terminal_width
 from oci_systemd.cli.given import config_option, settings_from
-from oci_systemd.cli.installed import launchers
 from oci_systemd.cli.output import encoded, heading, out, safe, say, table
 from oci_systemd.core.annotations import Annotations
 from oci_systemd.core.container import Container, from_spec, identity
@@ -37,6 +36,7 @@ from oci_systemd.engines.state_roots import (
 from oci_systemd.engines.stops import stop
 from oci_systemd.host import bundle, containers, handlers
 from oci_systemd.host.files import read_regular
+from oci_systemd.installation.installed import STUBS, launchers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -299,7 +299,8 @@ class _Runtimes:
 def _behind_launchers() -> list[str]:
     """The real runtimes that the installed launcher, and then its stubs, name."""
     first = Path(next(filter(os.path.exists, launchers()), shutil.which(launcher.NAME) or "/"))
-    return [name for path in (first, *sorted(first.parent.glob(f"{launcher.NAME}.*"))) if (name := _named(path))]
+    stubs = (path for folder in (first.parent, Path(STUBS)) for path in sorted(folder.glob(f"{launcher.NAME}.*")))
+    return [name for path in (first, *stubs) if (name := _named(path))]
 
 
 def _named(path: Path) -> str:

@@ -12,14 +12,14 @@ import posixpath
 from typing import TYPE_CHECKING, Any
 
 from oci_systemd.core.errors import Problem
-from oci_systemd.engines.launcher import is_ours
+from oci_systemd.engines.launcher import behind, is_ours
 from oci_systemd.engines.place import PROGRAMS, Place
 from oci_systemd.engines.plan import Edit
-from oci_systemd.engines.texts.toml import Toml
+from oci_systemd.engines.texts.toml import Toml, loads
 
 if TYPE_CHECKING:
     from oci_systemd.engines.plan import Tree
-    from oci_systemd.engines.texts.text import Value
+    from oci_systemd.engines.texts.text import At, Value
     from oci_systemd.engines.wanted import Wanted
 
 # `systemctl reload crio` shows a new handler without serving it (cri-o#10202).
@@ -35,6 +35,7 @@ PLACES: tuple[Place, ...] = (
     ),
 )
 DROP_IN = "50-oci-systemd.conf"
+FIRST, DEFAULT, CRUN_SINCE = "runc", "crun", (1, 31)
 TYPES = (None, "", "oci", "pod")  # pod: with conmon-rs as its monitor, as CRI-O's own packages have it
 
 
@@ -62,19 +63,56 @@ def _given(tree: Tree, main: str) -> dict[str, dict[str, Any]]:
     return {path: given for path, given in found.items() if isinstance(given, dict)}
 
 
-def model(runtime: dict[str, Any]) -> dict[str, Any]:
-    """The handler that ours is made after: the default one, else crun or runc; none that starts virtual machines."""
+def model(runtime: dict[str, Any], version: str = "") -> dict[str, Any]:
+    """The handler that ours is made after: the default one, else crun or runc; none that starts virtual machines. The one that
+    CRI-O brings itself has a name alone: crun, and runc before 1.31 (CRI-O, pkg/config/config.go)."""
     runtimes: dict[str, Any] = runtime.get("runtimes", {})
-    names = [str(runtime.get("default_runtime")), "crun", "runc"]
-    fitting = [name for name in names if name in runtimes and runtimes[name].get("runtime_type") in TYPES]
-    name = next((name for name in fitting if not is_ours(str(runtimes[name].get("runtime_path")))), None)
+    default = str(runtime.get("default_runtime") or (FIRST if _is_before(version) else DEFAULT))
+    if default not in runtimes:
+        return {"name": default}
+    names = [
+        default,
+        *(name for name in ("crun", "runc") if not is_ours(str(runtimes.get(name, {}).get("runtime_path")))),
+    ]
+    name = next((name for name in names if name in runtimes and runtimes[name].get("runtime_type") in TYPES), None)
     return {"name": name, **runtimes[name]} if name else {}
 
 
-def base_runtime(tree: Tree, main: str) -> str:
+def base_runtime(tree: Tree, main: str, version: str = "") -> str:
     """The program of the node's default handler; where it gives no path, the handler's name."""
-    like = model(merged(tree, main))
-    return str(like.get("runtime_path") or like.get("name") or "")
+    like = model(merged(tree, main), version)
+    return behind(tree, str(like.get("runtime_path") or like.get("name") or ""))
+
+
+def _is_before(version: str) -> bool:
+    return bool(version) and tuple(map(int, version.split(".")[:2])) < CRUN_SINCE
+
+
+def named(tree: Tree, main: str, handler: str) -> list[tuple[str, At]]:
+    """Where the files have `handler` as one of ours, or as the default: the places to remove with it."""
+    found: list[tuple[str, At]] = []
+    for path, given in _given(tree, main).items():
+        runtimes = given.get("runtimes")
+        table = runtimes.get(handler) if isinstance(runtimes, dict) else None
+        if isinstance(table, dict) and is_ours(str(table.get("runtime_path"))):
+            found.append((path, ("crio", "runtime", "runtimes", handler)))
+        if given.get("default_runtime") == handler:
+            found.append((path, ("crio", "runtime", "default_runtime")))
+    return found
+
+
+# The questions to CRI-O itself
+
+
+def relocated(tree: Tree, main: str, folder: str) -> dict[str, str] | None:
+    """The texts that CRI-O reads from `main` and the folder beside it."""
+    return {path: tree.read(path) or "" for path in [main, *tree.below(f"{main}.d")]}
+
+
+def printed(text: str) -> dict[str, Any]:
+    """What `crio config` prints of `crio.runtime`: what is a default is a comment in it."""
+    runtime = loads(text).get("crio", {}).get("runtime", {})
+    return runtime if isinstance(runtime, dict) else {}
 
 
 def wrapped(tree: Tree, main: str) -> dict[str, str]:
@@ -95,7 +133,7 @@ def edits(tree: Tree, main: str, wanted: Wanted, version: str = "") -> list[Edit
                 f"{path} makes {given['default_runtime']!r} the default runtime, and is read after what --default writes: "
                 "take it out there first, or leave --default away"
             )
-    like = model(runtime)
+    like = model(runtime, version)
     table: dict[str, Value] = {
         "runtime_path": wanted.binary,
         "runtime_type": like.get("runtime_type") or "oci",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from oci_systemd.core.errors import Problem
-from oci_systemd.engines.launcher import is_ours
+from oci_systemd.engines.launcher import behind, is_ours
 from oci_systemd.engines.place import PROGRAMS, Place
 from oci_systemd.engines.plan import Edit
 from oci_systemd.engines.texts.json import JsonText
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from oci_systemd.engines.plan import Tree
+    from oci_systemd.engines.texts.text import At
     from oci_systemd.engines.wanted import Wanted
 
 # A reload takes what is added; what was taken away it forgets only at a restart (moby, daemon/reload_unix.go).
@@ -25,19 +26,45 @@ PLACES: tuple[Place, ...] = (
         "dockerd",
         restart=("systemctl reload docker",),
         removal=("systemctl restart docker",),
+        socket="/run/docker.sock",
     ),
 )
 
 
-def base_runtime(tree: Tree, main: str) -> str:
-    """Docker's own runtime is runc on PATH."""
-    return ""
+def runtimes(tree: Tree, main: str) -> tuple[dict[str, Any], str]:
+    """The runtimes of the file by their names, and the name of the default one."""
+    text = JsonText(main, tree.read(main) or "")
+    given = text.get(("runtimes",))
+    return given if isinstance(given, dict) else {}, str(text.get(("default-runtime",)) or "runc")
+
+
+def _model(tree: Tree, main: str) -> dict[str, Any]:
+    """The default runtime's table, where it has a program and is none of a shim."""
+    given, default = runtimes(tree, main)
+    table = given.get(default)
+    return table if isinstance(table, dict) and table.get("path") else {}
+
+
+def base_runtime(tree: Tree, main: str, version: str = "") -> str:
+    """The default runtime's program; "" for Docker's own, which is runc on PATH."""
+    return behind(tree, str(_model(tree, main).get("path") or ""))
 
 
 def wrapped(tree: Tree, main: str) -> dict[str, str]:
     """The runtimes in the file that are the wrapper, each with its path."""
-    given = JsonText(main, tree.read(main) or "").get(("runtimes",))
-    return programs(given if isinstance(given, dict) else {})
+    return programs(runtimes(tree, main)[0])
+
+
+def named(tree: Tree, main: str, handler: str) -> list[tuple[str, At]]:
+    """Where the file has `handler` as one of ours, or as the default: the places to remove with it."""
+    _, default = runtimes(tree, main)
+    found: list[tuple[str, At]] = [(main, ("runtimes", handler))] if handler in wrapped(tree, main) else []
+    return [*found, (main, ("default-runtime",))] if default == handler else found
+
+
+def relocated(tree: Tree, main: str, folder: str) -> dict[str, str] | None:
+    """The text that dockerd reads; where there is none, it reads none."""
+    return {main: tree.read(main) or "{}"}
 
 
 def programs(runtimes: Mapping[str, Any]) -> dict[str, str]:
@@ -56,5 +83,8 @@ def edits(tree: Tree, main: str, wanted: Wanted, version: str = "") -> list[Edit
         raise Problem(
             f"{main} has a runtime {wanted.handler!r} already, {is_now!r}: choose another name with --handler"
         )
-    found = [Edit(main, ("runtimes", wanted.handler), {"path": wanted.binary})]
+    given = _model(tree, main).get("runtimeArgs")
+    found = [
+        Edit(main, ("runtimes", wanted.handler), {"path": wanted.binary, **({"runtimeArgs": given} if given else {})})
+    ]
     return [*found, Edit(main, ("default-runtime",), wanted.handler, firm=True)] if wanted.default else found

@@ -9,6 +9,7 @@ from oci_systemd.engines import containerd, crio, docker, podman
 if TYPE_CHECKING:
     from oci_systemd.engines.place import Place
     from oci_systemd.engines.plan import Edit, Tree
+    from oci_systemd.engines.texts.text import At
     from oci_systemd.engines.wanted import Wanted
 
 
@@ -17,11 +18,14 @@ class Engine(Protocol):
 
     PLACES: tuple[Place, ...]
 
-    def base_runtime(self, tree: Tree, main: str) -> str:
-        """The program that the engine's own handler calls; "" where nothing is said."""
+    def base_runtime(self, tree: Tree, main: str, version: str = "") -> str:
+        """The program that the engine's default handler calls; "" where nothing is said."""
 
     def wrapped(self, tree: Tree, main: str) -> dict[str, str]:
         """The handlers in the files that call the wrapper, each with the program it calls."""
+
+    def named(self, tree: Tree, main: str, handler: str) -> list[tuple[str, At]]:
+        """Where the files have `handler` as one of ours, or as the default: the places to remove with it."""
 
     def edits(self, tree: Tree, main: str, wanted: Wanted, version: str = "") -> list[Edit]:
         """What `wanted` needs of the engine, which is of that version, "" where that is unknown."""

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import posixpath
 import re
+from typing import TYPE_CHECKING
 
 from oci_systemd.core.errors import Problem
+
+if TYPE_CHECKING:
+    from oci_systemd.engines.plan import Tree
 
 NAME = "oci-systemd-runtime"
 STUB = """#!{shell}
@@ -39,6 +43,11 @@ def runtime_of(text: str) -> str:
     return line.partition("=")[2].rpartition(":-")[2].rstrip("}")
 
 
+def behind(tree: Tree, program: str) -> str:
+    """The real runtime of a handler that calls `program`: that one, or, where it is a launcher or a stub, the one in its text."""
+    return runtime_of(tree.read(program) or "") if is_ours(program) else program
+
+
 def paths_of(text: str) -> list[str]:
     """The paths that a launcher's or a stub's text names: its runtime, and what it needs itself."""
     found = [runtime_of(text)]
@@ -47,10 +56,13 @@ def paths_of(text: str) -> list[str]:
     return found
 
 
-def stub(launcher: str, runtime: str, engine: str, handler: str, shell: str = "/bin/sh") -> tuple[str, str]:
-    """The path and text of the stub by which `engine`'s `handler` has `runtime` behind the launcher; `shell` runs it."""
+def stub(
+    launcher: str, runtime: str, engine: str, handler: str, shell: str = "/bin/sh", folder: str = ""
+) -> tuple[str, str]:
+    """The path and text of the stub by which `engine`'s `handler` has `runtime` behind the launcher; `shell` runs it. It
+    lies in `folder`, else beside the launcher."""
     for path in (launcher, runtime, shell):
         if not _SAFE.fullmatch(path):
             raise Problem(f"the path {path!r} stands in a script: letters, digits and -+./:=@_ only, from / on")
-    path = f"{posixpath.dirname(launcher)}/{NAME}.{engine}.{handler}"
+    path = f"{folder or posixpath.dirname(launcher)}/{NAME}.{engine}.{handler}"
     return path, STUB.format(shell=shell, engine=engine, handler=handler, runtime=runtime, launcher=launcher)

@@ -20,7 +20,7 @@ class Place:
     `main`: its configuration file. `signs`: any of these paths tells that it is there. `program`: what tells its version.
     `restart`: the commands of which the first whose unit is there makes it read its configuration, none if it sees that
     by itself; `removal`: the same after something was taken away. `bins`: where it finds runtimes before PATH. `socket`: where
-    its CRI is asked, "" for an engine that has none.
+    it is asked by its CRI, or Docker by its API; "" for an engine that has none.
     """
 
     title: str

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from oci_systemd.core.errors import Problem
@@ -110,10 +111,19 @@ def install(engine: str, handler: str, tree: Tree, needs: Callable[[Tree], list[
     return files.plan(new, replace(files.record, restart=restart, pieces=(*files.record.pieces, *pieces)), originals)
 
 
-def uninstall(engine: str, handler: str, tree: Tree) -> Plan:
-    """The plan that takes back what was written for `handler` alone."""
+def uninstall(
+    engine: str, handler: str, tree: Tree, named: Callable[[Tree], list[tuple[str, At]]] | None = None
+) -> Plan:
+    """The plan that takes back what was written for `handler` alone.
+
+    `named` tells where the files still have the handler after that, since somebody moved it (`containerd config migrate`): these
+    places go as well.
+    """
     files = _Files(engine, Overlay(tree))
+    is_written = any(entry.at and programs_in(entry.now) for entry in files.record.of(handler))
     files.take_back(handler)
+    if named and is_written:  # what somebody else has written stays
+        files.remove_moved(named(Overlay(tree, files.changes(handler))), handler)
     new = files.texts(handler)
     return files.plan(new, files.record, {file: files.original(file) for file in new})
 
@@ -131,16 +141,19 @@ class Overlay:
         return self.texts[path]
 
     def glob(self, pattern: str) -> list[str]:
-        return self._left(self.tree.glob(pattern))
+        deep = pattern.count("/")
+        new = (path for path in self.texts if fnmatchcase(path, pattern) and path.count("/") == deep)
+        return self._left([*self.tree.glob(pattern), *new])
 
     def below(self, folder: str) -> list[str]:
-        return self._left(self.tree.below(folder))
+        new = (path for path in self.texts if path.startswith(f"{folder}/"))
+        return sorted(self._left([*self.tree.below(folder), *new]), key=lambda path: path.split("/"))
 
     def _left(self, paths: list[str]) -> list[str]:
-        return [path for path in paths if self.texts.get(path, "") is not None]
+        return sorted({path for path in paths if path not in self.texts or self.texts[path] is not None})
 
     def exists(self, path: str) -> bool:
-        return self.texts.get(path, "") is not None and self.tree.exists(path)
+        return self.texts[path] is not None if path in self.texts else self.tree.exists(path)
 
 
 class _Files:
@@ -157,6 +170,7 @@ class _Files:
         self.starts: dict[str, str] = {}  # with what each begins that is new
         self.kept: list[str] = []
         self.takes_back = False
+        self.gone: list[Entry] = []  # what take_back has taken back
 
     def open(self, file: str, at: At) -> Text:
         """The text of `file`, in which the place `at` is."""
@@ -252,7 +266,7 @@ class _Files:
     def take_back(self, handler: str, kept: Sequence[tuple[str, At]] = ()) -> None:
         """Undo what stands for `handler` alone, but at and below the places `kept`."""
         self.record, gone = self.record.without(handler, kept)
-        self.takes_back = bool(gone)
+        self.takes_back, self.gone = bool(gone), gone
         for entry in reversed(gone):
             self._undo(entry)
 
@@ -313,7 +327,24 @@ class _Files:
         """Whether no other handler has an entry in `file`."""
         return all(entry.handlers == (handler,) for entry in self.record.entries if entry.file == file)
 
+    def remove_moved(self, places: list[tuple[str, At]], handler: str) -> None:
+        """Remove what `handler` still is in the files, and give a default back that it stands in place of."""
+        for file, at in places:
+            text = self.open(file, at)
+            was = next(
+                (self._before(entry) for entry in self.gone if entry.at[-1:] == at[-1:] and entry.now == handler), None
+            )
+            if text.get(at) == handler and was not in (None, handler):
+                text.set(at, was)
+            else:
+                text.remove(at, len(at) - 1)
+            self.takes_back = True
+
     # What comes of it
+
+    def changes(self, handler: str) -> list[Change]:
+        """What has been changed so far."""
+        return [Change(file, self.tree.read(file), text) for file, text in self.texts(handler).items()]
 
     def plan(self, new: dict[str, str | None], record: Record, originals: dict[str, str | None]) -> Plan:
         changes = [Change(file, self.tree.read(file), text, self._mode(file)) for file, text in new.items()]

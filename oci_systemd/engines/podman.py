@@ -17,6 +17,7 @@ from oci_systemd.engines.texts.toml import Toml
 
 if TYPE_CHECKING:
     from oci_systemd.engines.plan import Tree
+    from oci_systemd.engines.texts.text import At
     from oci_systemd.engines.wanted import Wanted
 
 PLACES: tuple[Place, ...] = (
@@ -63,7 +64,7 @@ def _given(tree: Tree, main: str) -> dict[str, dict[str, Any]]:
     return {path: given for path, given in found.items() if isinstance(given, dict)}
 
 
-def base_runtime(tree: Tree, main: str) -> str:
+def base_runtime(tree: Tree, main: str, version: str = "") -> str:
     """The runtime that podman uses where nothing else is asked for: by its path, else by its name."""
     engine = merged(tree, main)
     there = (name for name in FIRST if any(tree.exists(f"{folder}/{name}") for folder in PROGRAMS))
@@ -76,6 +77,19 @@ def wrapped(tree: Tree, main: str) -> dict[str, str]:
     """The runtimes in the files that are the wrapper, each with its path."""
     runtimes = merged(tree, main)["runtimes"]
     return {name: str(path) for name, paths in runtimes.items() for path in paths[:1] if is_ours(str(path))}
+
+
+def named(tree: Tree, main: str, handler: str) -> list[tuple[str, At]]:
+    """Where the files have `handler` as one of ours, or as the default: the places to remove with it."""
+    found: list[tuple[str, At]] = []
+    for path, given in _given(tree, main).items():
+        runtimes = given.get("runtimes")
+        places = runtimes.get(handler) if isinstance(runtimes, dict) else None
+        if isinstance(places, list) and any(is_ours(str(place)) for place in places[:1]):
+            found.append((path, ("engine", "runtimes", handler)))
+        if given.get("runtime") == handler:
+            found.append((path, ("engine", "runtime")))
+    return found
 
 
 def edits(tree: Tree, main: str, wanted: Wanted, version: str = "") -> list[Edit]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from oci_systemd.core.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HANDLER = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # as a RuntimeClass names it: a DNS label (RFC 1123)
 
@@ -14,7 +18,8 @@ HANDLER = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # as a RuntimeClass
 class Wanted:
     """A handler of this name that calls `binary`, behind which is the real `runtime`, both by full path.
 
-    `default`: it becomes the engine's default. `hooks`: the folder of our podman hook, "" where it is not asked for.
+    `default`: it becomes the engine's default. `hooks`: the folder of our podman hook, "" where it is not asked for. `like`: the
+    node's default handler as the engine itself says, None where only its files do.
     """
 
     handler: str
@@ -22,6 +27,7 @@ class Wanted:
     runtime: str
     default: bool = False
     hooks: str = ""
+    like: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if not HANDLER.fullmatch(self.handler):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import subprocess
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from oci_systemd.core.errors import Problem
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 10.0  # seconds that a program may take to say something
 RESTART = 120.0  # seconds that a service may take to restart
+LONGEST = 4 << 20  # bytes that a program may print
+COMPLAINT = 400  # characters of a complaint that a sentence quotes
 SETTLED = 3.0  # seconds after which a service that is up stays so
 # Another root's systemd is asked by its bus: systemctl of root would use systemd's private socket, and refuses that where it cannot
 # see the process at its other end, in another PID namespace (systemd, bus-util.c, bus_check_peercred).
@@ -26,13 +29,30 @@ PLACE = "/org/freedesktop/systemd1"
 _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)*")
 
 
-def output(words: Sequence[str], root: str | Path = "/") -> str | None:
-    """What a program prints; None where it cannot be run, takes too long or fails. `root`: where it is run, as root only."""
+class Said(NamedTuple):
+    """What a program printed, the last line of its complaint where it failed, and whether it printed anything to stderr."""
+
+    output: str
+    complaint: str = ""
+    is_noted: bool = False
+
+
+def ask(words: Sequence[str], root: str | Path = "/") -> Said | None:
+    """What a program says within PATIENCE; None where it cannot be run, takes longer, or prints more than LONGEST."""
     try:
-        done = _run(words, root, PATIENCE)
+        done = _run(words, root, PATIENCE, longest=LONGEST)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout if done.returncode == 0 else None
+    if len(done.stdout) >= LONGEST:
+        return None
+    last = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[-1]
+    return Said(done.stdout, last[:COMPLAINT] if done.returncode else "", bool(done.stderr))
+
+
+def output(words: Sequence[str], root: str | Path = "/") -> str | None:
+    """What a program prints; None where it cannot be run, takes too long or fails. `root`: where it is run, as root only."""
+    said = ask(words, root)
+    return said.output if said and not said.complaint else None
 
 
 def version(program: str, root: str | Path = "/") -> str:
@@ -121,24 +141,38 @@ def _property(unit: str, interface: str, name: str, root: Path) -> str:
     return (output(words, root) or "").strip().partition(" ")[2].strip('"')
 
 
-def _run(words: Sequence[str], root: str | Path, limit: float) -> subprocess.CompletedProcess[str]:
-    """Run a program of the machine at `root`, as one of its own; without chroot(1), which an image of ours has not."""
-    return subprocess.run(  # noqa: S603  # the words are ours or the node owner's
-        words,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=limit,
-        check=False,
-        text=True,
-        errors="replace",
-        env=_environment(),
-        preexec_fn=None if str(root) == "/" else partial(_enter, str(root)),
-    )
+def _run(words: Sequence[str], root: str | Path, limit: float, longest: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a program of the machine at `root`, as one of its own; without chroot(1), which an image of ours has not. No file that it
+    writes, its output neither, grows beyond `longest` bytes, where that is given."""
+    with _memory("stdout") as out, _memory("stderr") as err:
+        done = subprocess.run(  # noqa: S603  # the words are ours or the node owner's
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            timeout=limit,
+            check=False,
+            env=_environment(),
+            preexec_fn=partial(_enter, str(root), longest) if longest or str(root) != "/" else None,
+        )
+        return subprocess.CompletedProcess(words, done.returncode, *(_text(each) for each in (out, err)))
 
 
-def _enter(root: str) -> None:
-    os.chroot(root)
-    os.chdir("/")
+def _memory(name: str) -> IO[bytes]:
+    return os.fdopen(os.memfd_create(f"oci-systemd-{name}"), "w+b")
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
+
+
+def _enter(root: str, longest: int) -> None:
+    if longest:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (longest, longest))
+    if root != "/":
+        os.chroot(root)
+        os.chdir("/")
 
 
 def _environment() -> dict[str, str]:

@@ -134,6 +134,13 @@ class Tree:
         outside = self.outside(path)
         return outside.is_file() and os.access(outside, os.X_OK)
 
+    def is_read_only(self, folder: str) -> bool:
+        """Whether `folder` lies on a file system that is mounted read-only (statvfs(3), ST_RDONLY)."""
+        try:
+            return bool(os.statvfs(self.outside(folder)).f_flag & os.ST_RDONLY)
+        except OSError:
+            return False
+
     # Writing
 
     def commit(self, changes: Sequence[Change], folders: Iterable[str] = (), *, patience: float = 0.0) -> None:

@@ -3,7 +3,7 @@
     PREFIX/lib/oci-systemd/versions/V    one version: launchers, package, byte code, and `files`, the list of all that it brought
     PREFIX/lib/oci-systemd/current       a link to the version that is called
     PREFIX/bin/oci-systemd-runtime       a link through `current`, and so is PREFIX/bin/oci-systemd
-    PREFIX/share, PREFIX/lib/systemd     texts: settings, hook, unit, manual pages, completions
+    PREFIX/share, PREFIX/lib/systemd     texts: settings, hook, unit, `in-use`, manual pages, completions
 
 Law: all that can fail is done before anything that is there is touched, and what is called changes by one rename, of `current`.
 Whatever ends this program in between, the old installation or the new one is there, whole.
@@ -216,6 +216,9 @@ def open_to_all(top: Path) -> None:
 def texts(given: Given, lib: Path) -> dict[str, str]:
     """Each text by its path; manual pages and completions where the package in `lib` finds what the command line needs."""
     ours = {f"{given.share}/oci-systemd/config.toml": (SOURCE / "packaging/config.toml").read_text()}
+    ours[f"{given.share}/oci-systemd/in-use"] = (
+        SOURCE / "packaging/install/in-use"
+    ).read_text()  # for a package's removal
     for template in sorted((SOURCE / "hooks.d").glob("*.json*")):
         path = f"{given.share}/oci-systemd/hooks.d/{template.name.removesuffix('.in')}"
         ours[path] = filled(given, template.read_text(), "")

@@ -63,6 +63,7 @@ def test_hook_and_settings_are_in_a_directory_of_our_own(staged: Path) -> None:
         "oci-systemd/config.toml",
         "oci-systemd/hooks.d",
         "oci-systemd/hooks.d/oci-systemd.json",
+        "oci-systemd/in-use",
     ]
     assert '"/usr/bin/oci-systemd"' in (staged / "usr/share/oci-systemd/hooks.d/oci-systemd.json").read_text()
 
@@ -105,6 +106,36 @@ def test_uninstall_is_refused_while_an_engine_calls_this_wrapper(program: str, g
     done = make("uninstall", *where)
     assert ((done.returncode == 0), (tmp_path / "usr").exists()) == (goes, not goes)
     assert ("docker still calls the wrapper: oci-systemd uninstall docker first" in done.stderr) is not goes
+
+
+LINE = '    BinaryName = "/usr/bin/oci-systemd-runtime"\n'
+NAMING = {
+    "containerd's file, migrated": ("etc/containerd/config.toml", LINE.replace('"', "'"), True),
+    "a drop-in of k3s, a stub": (
+        "var/lib/rancher/k3s/agent/etc/containerd/config.toml.d/x.toml",
+        LINE.replace("runtime", "runtime.containerd.x"),
+        True,
+    ),
+    "CRI-O's": ("etc/crio/crio.conf.d/x", 'runtime_path = "/usr/bin/oci-systemd-runtime"\n', True),
+    "Docker's": ("etc/docker/daemon.json", '{"runtimes": {"x": {"path": "/usr/bin/oci-systemd-runtime"}}}', True),
+    "a stub elsewhere": ("var/lib/oci-systemd/bin/oci-systemd-runtime.x.y", ". /usr/bin/oci-systemd-runtime\n", True),
+    "a comment": ("etc/containerd/config.toml", f"#{LINE}", False),
+    "another installation": ("etc/containerd/config.toml", LINE.replace("/usr/", "/opt/"), False),
+    "another program": ("etc/containerd/config.toml", LINE.replace("runtime", "runtimes"), False),
+}
+
+
+@pytest.mark.parametrize(("file", "text", "stays"), NAMING.values(), ids=NAMING)
+def test_uninstall_is_refused_while_a_file_of_an_engine_names_this_wrapper(
+    file: str, text: str, stays: bool, tmp_path: Path
+) -> None:
+    where = ("PREFIX=/usr", f"DESTDIR={tmp_path}", f"RUNTIME={RUNTIME}", "DEPENDENCIES=no")
+    assert make("install", *where).returncode == 0
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text(text)
+    done = make("uninstall", *where)
+    assert ((done.returncode != 0), (tmp_path / "usr").exists()) == (stays, stays)
+    assert (f"/{file} still names /usr/bin/oci-systemd-runtime" in done.stderr) is stays
 
 
 def test_uninstall_keeps_the_directories_that_were_there(tmp_path: Path) -> None:

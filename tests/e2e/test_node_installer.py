@@ -11,8 +11,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from oci_systemd.cli import live
 from oci_systemd.core.errors import Problem
+from oci_systemd.installation import running
 from tests.cri.client import EXITED
 from tests.cri.pod import RUNTIME_DEFAULT, Container, Mount, Profile
 from tests.e2e.lab.container import until
@@ -232,13 +232,13 @@ def test_the_image_is_small(images: dict[str, Path]) -> None:
 
 def test_the_engine_itself_is_asked_for_its_handlers(engine: Containerd, monkeypatch: pytest.MonkeyPatch) -> None:
     place = engine.node.path(SOCKET)
-    assert "runc" in (live.handlers(place) or ())
-    live.wait_for("runc", place)
-    monkeypatch.setattr(live, "PATIENCE", 0.5)
+    assert "runc" in (running.handlers("containerd", place) or ())
+    running.wait_for("containerd", "runc", place)
+    monkeypatch.setattr(running, "PATIENCE", 0.5)
     with pytest.raises(Problem, match="runs, and does not serve the handler other"):
-        live.wait_for("other", place)
+        running.wait_for("containerd", "other", place)
     with pytest.raises(Problem, match="does not answer"):
-        live.wait_for("runc", engine.node.path("/run/nobody.sock"))
+        running.wait_for("containerd", "runc", engine.node.path("/run/nobody.sock"))
 
 
 # The same image as the plugin

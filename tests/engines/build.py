@@ -90,6 +90,7 @@ class Node(Files):
     def value(self, path: str = "") -> dict[str, Any]:
         """What a file says, the main one unless another is named."""
         found = self.files[path or self.main]
+        found = found.removeprefix("\ufeff")
         return json.loads(found) if self.engine == "docker" else tomllib.loads(found)
 
     @property

@@ -14,7 +14,8 @@ import pytest
 import tomlkit
 
 from oci_systemd.core.errors import Problem
-from oci_systemd.engines.containerd import DROP_IN, PASSED, base_runtime, wrapped
+from oci_systemd.engines.containerd import PASSED, base_runtime, wrapped
+from oci_systemd.engines.containerd_files import DROP_IN, in_the_way
 from oci_systemd.engines.plan import BASE
 from tests.engines.build import LAUNCHER, Node, check_cycle, text
 from tests.engines.merging import deep, handlers
@@ -605,3 +606,44 @@ def test_template_that_cannot_take_it_is_told(files: dict[str, str], wanted: dic
 def test_file_that_a_distribution_brings_is_not_made_for_it(main: str) -> None:
     with pytest.raises(Problem, match="start it once"):
         Node("containerd", {}, main).install()
+
+
+# What is in the way
+
+IN_THE_WAY = {
+    "a missing import": (
+        {MAIN: 'version = 3\nimports = ["/x.toml"]\n'},
+        BOTH[1],
+        f"{MAIN} imports '/x.toml', which does not exist",
+    ),
+    "no import": (
+        {MAIN: "version = 3\n", "/etc/x.toml": text("nvidia-3.toml")},
+        BOTH[1],
+        f"no file that {MAIN} imports has it",
+    ),
+    "a later table": (
+        {
+            MAIN: f'version = 2\nimports = ["x.toml"]\n[plugins."{V2}".containerd.runtimes.nvidia]\n',
+            "/etc/containerd/x.toml": f'version = 2\n[plugins."{V2}"]\nsandbox_image = "x"\n',
+        },
+        BOTH[0],
+        "/etc/containerd/x.toml is read last",
+    ),
+    "another version": (
+        {
+            MAIN: f'version = 2\nimports = ["x.toml"]\n[plugins."{V2}".containerd.runtimes.nvidia]\n',
+            "/etc/containerd/x.toml": "version = 3\n",
+        },
+        BOTH[1],
+        "/etc/containerd/x.toml is of version 3",
+    ),
+    "nothing": ({MAIN: text("nvidia-3.toml")}, BOTH[1], ""),
+    "no file": ({}, BOTH[1], ""),
+}
+
+
+@pytest.mark.parametrize(("files", "version", "said"), IN_THE_WAY.values(), ids=IN_THE_WAY)
+def test_what_keeps_a_handler_from_being_in_effect(files: dict[str, str], version: str, said: str) -> None:
+    found = in_the_way(Node("containerd", files), MAIN, "nvidia", version)
+    assert found.startswith(said)
+    assert bool(found) == bool(said)

@@ -52,7 +52,8 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     ),
     "nothing": ({}, {"runtime_root": "/run/runc"}),
     "a main file alone": (
-        {MAIN: '[crio.runtime.runtimes.runc]\nruntime_path = ""\nmonitor_env = ["A=b"]\nno_sync_log = false\n'},
+        {MAIN: '[crio.runtime]\ndefault_runtime = "runc"\n[crio.runtime.runtimes.runc]\nruntime_path = ""\n'
+            'monitor_env = ["A=b"]\nno_sync_log = false\n'},
         {"runtime_root": "/run/runc", "monitor_env": ["A=b"]},
     ),
     "a default that starts virtual machines": (
@@ -114,14 +115,23 @@ def test_what_cannot_be_added_is_told(handler: str, files: dict[str, str], said:
 
 BASES = {
     "as packaged": (PACKAGED, "/usr/libexec/crio/crun"),
-    "by its name": ({MAIN: '[crio.runtime.runtimes.runc]\nruntime_path = ""\n'}, "runc"),
-    "nothing said": ({}, ""),
+    "by its name": (
+        {MAIN: '[crio.runtime]\ndefault_runtime = "runc"\n[crio.runtime.runtimes.runc]\nruntime_path = ""\n'},
+        "runc",
+    ),
+    "runc as well": ({MAIN: '[crio.runtime.runtimes.runc]\nruntime_path = ""\n'}, "crun"),
+    "nothing said": ({}, "crun"),
 }
 
 
 @pytest.mark.parametrize(("files", "program"), BASES.values(), ids=BASES)
 def test_the_nodes_own_runtime(files: dict[str, str], program: str) -> None:
     assert base_runtime(Node("crio", files), MAIN) == program
+
+
+@pytest.mark.parametrize(("version", "program"), [("1.30.4", "runc"), ("1.31.0", "crun"), ("1.37.0", "crun")])
+def test_the_runtime_that_crio_brings_changed_with_1_31(version: str, program: str) -> None:
+    assert base_runtime(Node("crio", {}), MAIN, version) == program
 
 
 def test_handler_follows_what_is_changed_about_the_default_one() -> None:

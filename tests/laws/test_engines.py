@@ -51,7 +51,8 @@ def with_edits(value: dict[str, Any], edits: list[Edit], file: str) -> dict[str,
             continue
         place = new
         for key in edit.at[:-1]:
-            place = place.setdefault(key, {})
+            place[key] = {} if place.get(key) is None else place[key]
+            place = place[key]
         there, wanted = place.get(edit.at[-1]), edit.value
         if isinstance(wanted, dict) and isinstance(there, dict):
             place[edit.at[-1]] = lacking(there, wanted)
@@ -82,6 +83,7 @@ def check(node: Node, *, default: bool) -> None:
         return
     for file in {edit.file for edit in edits} & {*node.files}:
         old = before.get(file, "")
+        old = old.removeprefix("\ufeff")
         said = (json.loads(old) if old.strip() else {}) if node.engine == "docker" else tomllib.loads(old)
         assert same(pruned(node.value(file))) == same(pruned(with_edits(said, edits, file)))
     again = node.install(default=default)
@@ -92,6 +94,7 @@ def check(node: Node, *, default: bool) -> None:
 
 @given(toml.texts(toml.containerd()), st.booleans(), VERSIONS)
 @example("version = 2\n[plugins]\n# c\n[t]\n", True, "")
+@example("\ufeffversion = 2\r\n[plugins]", True, "1.7.24")
 def test_containerd(given: str, default: bool, version: str) -> None:
     check(Node("containerd", {MAIN: given}, version=version), default=default)
 
@@ -121,6 +124,7 @@ def daemons(draw: DrawFn) -> str:
 @example("", True)
 @example(" \n", False)
 @example('{"default-runtime": null}', True)
+@example('\ufeff{"runtimes": null}', True)
 def test_docker(given: str, default: bool) -> None:
     check(Node("docker", {DAEMON: given}), default=default)
 

@@ -90,7 +90,7 @@ def test_an_engine_that_does_not_come_up_gets_its_files_back(machine: Machine, n
             "rm -r /run/systemd/system/containerd.service.d; systemctl daemon-reload; systemctl restart containerd"
         )
         node.cri.wait_ready(TO_END)
-    assert (code, "its files are as they were, and it runs" in said) == (2, True), said
+    assert (code, "rolled back, and the engine runs" in said) == (2, True), said
     assert HANDLER not in in_containerd(machine)
     since = started(machine, "containerd")
     code, said = run(node, "install")

@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from oci_systemd.cli import cli
-from oci_systemd.cli import doctor as module
-from oci_systemd.engines.checks import FAIL, PASS, WARN
 from oci_systemd.host.tree import Tree
+from oci_systemd.installation import facts
+from oci_systemd.installation.checks import FAIL, PASS, WARN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,5 +58,5 @@ def test_hooks_of_stage_precreate_are_found_where_engines_read_them(tmp_path: Pa
     (tmp_path / "usr/share/containers/oci/hooks.d/a.json").write_text(ours)
     (tmp_path / "etc/containers/oci/hooks.d/b.json").write_text(other)
     (tmp_path / "opt/hooks/c.json").write_text(ours)
-    found = list(module._hooks(Tree(str(tmp_path))))
+    found = list(facts.hooks(Tree(str(tmp_path))))
     assert found == ["/usr/share/containers/oci/hooks.d/a.json", "/opt/hooks/c.json"]

@@ -83,9 +83,14 @@ def root(tmp_path: Path) -> Path:
 
 
 DRY = ("--dry-run",)
+UNASKED = {"crio": "CRI-O"}  # the title, where it is another one
 WRITTEN = {
     "containerd": ["/etc/oci-systemd/engines/containerd.json", "/etc/containerd/config.toml"],
-    "crio": ["/etc/oci-systemd/engines/crio.json", "/etc/crio/crio.conf.d/50-oci-systemd.conf"],
+    "crio": [
+        "/etc/oci-systemd/engines/crio.json",
+        "/usr/bin/oci-systemd-runtime.crio.systemd",
+        "/etc/crio/crio.conf.d/50-oci-systemd.conf",
+    ],
     "docker": ["/etc/oci-systemd/engines/docker.json", "/etc/docker/daemon.json"],
     "podman": [
         "/etc/oci-systemd/engines/podman.json",
@@ -104,7 +109,11 @@ NEXT = {
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_is_written_is_told_and_taken_back(engine: str, root: Path) -> None:
     before = files(root)
-    assert done(root, "install", engine) == [*(f"wrote {path}" for path in WRITTEN[engine]), *NEXT[engine]]
+    assert done(root, "install", engine) == [
+        *(f"wrote {path}" for path in WRITTEN[engine]),
+        f"{UNASKED.get(engine, engine)} was not asked: its files were read",
+        *NEXT[engine],
+    ]
     assert done(root, "install", engine) == [f"{engine} has the handler systemd already; nothing to do"]
     after = files(root)
     lines = done(root, "uninstall", engine)
@@ -120,14 +129,16 @@ def test_what_is_written_is_told_and_taken_back(engine: str, root: Path) -> None
 def test_dry_run_prints_the_difference_and_writes_nothing(engine: str, root: Path) -> None:
     before = files(root)
     lines = done(root, "install", *DRY, engine)
-    assert [line[4:] for line in lines if line.startswith("+++ ")] == WRITTEN[engine]
+    assert [line[4:] for line in lines if line.startswith("+++ ")] == WRITTEN[engine][1:]
+    more = done(root, "install", *DRY, "-v", engine)
+    assert [line[4:] for line in more if line.startswith("+++ ")] == WRITTEN[engine]
     assert any(LAUNCHER in line for line in lines if line.startswith("+"))
     assert files(root) == before
     done(root, "install", engine)
     before = files(root)
     assert done(root, "install", *DRY, engine) == [f"{engine} has the handler systemd already; nothing to do"]
     lines = done(root, "uninstall", *DRY, engine)
-    assert sorted(line[4:] for line in lines if line.startswith("+++ ")) == sorted(WRITTEN[engine])
+    assert sorted(line[4:] for line in lines if line.startswith("+++ ")) == sorted(WRITTEN[engine][1:])
     assert not any(line.startswith("+") for line in lines if not line.startswith("+++"))
     assert files(root) == before
 
@@ -575,6 +586,8 @@ def test_root_that_is_no_folder_is_told(command: str, given: str, tmp_path: Path
 
 WORDS = {
     "no engine": (["install"], "missing argument"),
+    "a command that is mistyped": (["instal", "docker"], "no such command 'instal'; did you mean 'install'?"),
+    "a command that is like none": (["xyz"], "no such command 'xyz'"),
     "an engine that there is not": (["install", "lxc"], "'lxc' is not one of"),
     "uninstall has no --default": (["uninstall", "docker", "--default"], "no such option"),
     "a restart that there is not": (["install", "docker", "--restart", "always"], "'always' is not one of"),

@@ -1,6 +1,7 @@
 """`oci-systemd` as a process: terminals, pipes that close, and signals."""
 
 import contextlib
+import json
 import os
 import pty
 import select
@@ -202,3 +203,14 @@ def test_an_old_locale_is_no_traceback(locale: str, tmp_path: Path) -> None:
         )
         assert b"Traceback" not in result.stderr
         assert result.returncode == 2
+
+
+def test_remedies_of_doctor_are_not_folded(tmp_path: Path) -> None:
+    """They are there to be copied, however narrow the terminal is."""
+    settings = tmp_path / "config.toml"
+    settings.write_text("[tmpfs]\nsise = 1\n")
+    env = environ(COLUMNS="40", NO_COLOR="1", OCI_SYSTEMD_CONFIG=str(settings))
+    remedies = json.loads(subprocess.run([*MAIN, "doctor", "--json"], env=env, stdout=subprocess.PIPE).stdout)
+    shown = [line.strip() for line in on_terminal([*MAIN, "doctor"], env)[0].decode().splitlines()]
+    assert any("oci-systemd config check FILE" in each["remedy"] for each in remedies)
+    assert [each["remedy"] for each in remedies if each["remedy"] and each["remedy"] not in shown] == []

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from oci_systemd.cli import live
 from oci_systemd.core.errors import Problem
 from oci_systemd.host import kubernetes
+from oci_systemd.installation import running
 from tests.shells.test_cli_install import config, files, run
 from tests.shells.test_cli_install import root as root
 
@@ -211,8 +211,8 @@ def served(root: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The handlers that the node's engine tells it has."""
     names: set[str] = set()
     config(root / "run/containerd/containerd.sock", "")
-    monkeypatch.setattr(live, "handlers", lambda _: names)
-    monkeypatch.setattr(live, "PATIENCE", 0.01)
+    monkeypatch.setattr(running, "handlers", lambda *_: names)
+    monkeypatch.setattr(running, "PATIENCE", 0.01)
     return names
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from oci_systemd.core.errors import SpecError
 from oci_systemd.core.json_text import parse, patch
-from oci_systemd.engines.texts.text import Text, damaged
+from oci_systemd.engines.texts.text import MARK, Text, damaged
 
 if TYPE_CHECKING:
     from oci_systemd.core.json_text import Json
@@ -18,6 +18,8 @@ class JsonText(Text):
     """JSON, where what does not change keeps its bytes."""
 
     def __init__(self, file: str, text: str) -> None:
+        self.mark = MARK if text.startswith(MARK) else ""
+        text = text.removeprefix(MARK)
         try:
             self.given, self.old = parse(text.encode() if text.strip() else b"{}")
         except SpecError as problem:
@@ -29,17 +31,28 @@ class JsonText(Text):
 
     def text(self) -> str:
         if not self.old:  # nothing whose style could be followed
-            return json.dumps(self.value, indent=2, ensure_ascii=False) + "\n" if self.value else self.given
-        text = patch(self.given, self.old, _shared(self.old, cast("Json", self.value)))
+            new = json.dumps(self.value, indent=2, ensure_ascii=False) + "\n"
+            return self.mark + (new if self.value else self.given)
+        text = self.mark + patch(self.given, self.old, _shared(self.old, cast("Json", self.value)))
         if not self.says(text):
             raise self.unsafe()
         return text
 
     def says(self, text: str) -> bool:
+        text = text.removeprefix(MARK)
         try:
-            return (parse(text.encode())[1] if text.strip() else {}) == self.value
+            said = parse(text.encode())[1] if text.strip() else {}
+            return _solid(said) == _solid(cast("Json", self.value))
         except SpecError:
             return False
+
+
+def _solid(value: Json) -> Json:
+    """`value` without what is null or an empty object: Docker takes both for absent."""
+    if not isinstance(value, dict):
+        return value
+    items = ((key, _solid(each)) for key, each in value.items())
+    return {key: each for key, each in items if each is not None and each != {}}
 
 
 def _shared(old: Json, new: Json) -> Json:

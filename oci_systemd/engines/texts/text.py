@@ -11,6 +11,9 @@ from oci_systemd.core.errors import Problem
 
 Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"
 At: TypeAlias = tuple[str, ...]
+MARK = (
+    "\ufeff"  # the byte order mark, which Windows' editors put at the start; dockerd, CRI-O and containerd 1.x skip it
+)
 DEEPEST = 100  # tables and lists in each other: what copies and compares values calls itself for each
 # What a file's `version` says how to read: while any of them is there, the version is no longer ours to take back.
 VERSIONED = ("plugins", "required_plugins", "disabled_plugins")
@@ -58,8 +61,10 @@ class Text(ABC):
         """Write `value` at `at`; the number of tables around it that had to be made."""
         parent, made = self.value, 0
         for key in at[:-1]:
-            made += key not in parent
-            parent = parent.setdefault(key, {})
+            made += parent.get(key) is None
+            if parent.get(key) is None:  # also JSON's null
+                parent[key] = {}
+            parent = parent[key]
             if not isinstance(parent, dict):
                 raise Problem(f"{self.file}: {key!r} is no table, so that nothing can be set in it; correct it first")
         parent[at[-1]] = copy.deepcopy(value)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import tomlkit
 from tomlkit.items import Array, InlineTable, Item
 
-from oci_systemd.engines.texts.text import Text, damaged, pruned, walk
+from oci_systemd.engines.texts.text import MARK, Text, damaged, pruned, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,8 @@ class Toml(Text):
         except (ValueError, RecursionError) as error:
             raise damaged(file, f"is no TOML: {error}") from None
         super().__init__(file, value)
-        self.content = text
+        self.mark = MARK if text.startswith(MARK) else ""
+        self.content = text.removeprefix(MARK)
 
     def raw(self, at: At) -> str:
         with _STUMBLES:
@@ -72,7 +73,7 @@ class Toml(Text):
             self._become(lambda: self._without_header(at[:-1]), lambda: self.content)
 
     def text(self) -> str:
-        return self.content
+        return self.mark + self.content
 
     def is_bare(self, start: str) -> bool:
         comments = (line for line in self.content.splitlines() if line.lstrip().startswith("#"))
@@ -196,7 +197,7 @@ def toml(at: At, value: Value, indent: str = "") -> str:
 
 def loads(text: str) -> dict[str, Any]:
     """What TOML text says. A ValueError where it is none."""
-    return tomllib.loads(text, parse_float=lambda digits: NAN if "nan" in digits else float(digits))
+    return tomllib.loads(text.removeprefix(MARK), parse_float=lambda digits: NAN if "nan" in digits else float(digits))
 
 
 def _became(array: object, value: Value) -> bool:

@@ -1,0 +1,370 @@
+"""What makes the wrapper work on a node, or not: CHECKS is a table of functions from Facts, which `facts` gathers, to Findings.
+
+Invariant: nothing is looked at here. A finding is a sentence and, where it is not a pass, what to do. `FAIL` is what keeps
+systemd from booting or from being stopped, or the engine from starting; `WARN` is what may surprise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from oci_systemd.engines import containerd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+PASS, WARN, FAIL = "pass", "warn", "fail"
+LIMITED = ("cpu", "memory", "pids")  # controllers without which no container has limits
+EACH, ENOUGH = 6, 1024  # inotify instances that a systemd takes (5 to 6 were seen), and those that a node should have
+CRUCIAL = containerd.PASSED[:2]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    subject: str
+    status: str
+    said: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """`kernel`: its release. `controllers`: those of cgroup v2. `selinux`: "", "permissive" or "enforcing".
+
+    `inotify`: how many instances a user may have; root of all containers without a user namespace is one user.
+    """
+
+    kernel: str
+    cgroup_v2: bool
+    nsdelegate: bool
+    controllers: frozenset[str]
+    selinux: str
+    selinux_init: bool
+    manage_cgroup: bool
+    require_nsdelegate: bool = True
+    settings: tuple[str, ...] = ()
+    inotify: int = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """A launcher or a stub: `missing` are the paths in it that are not there; `runtime` is the real one, of that `version`.
+
+    `is_called`: whether an engine names it. `instead`: another runtime that is there, "" where none is.
+    """
+
+    path: str
+    executable: bool
+    missing: tuple[str, ...]
+    runtime: str
+    name: str
+    version: str
+    frozen: bool = True
+    is_called: bool = True
+    instead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An engine that is there. `written`: the handlers in its files that call us; `handlers`: those of them that its configuration
+    has in effect, by `source`; `served`: all that the engine has in effect as it runs, None where it does not say.
+
+    `is_running`: None where that cannot be told. For containerd: `drivers`: SystemdCgroup of the handlers in effect, by name;
+    `default`: the node's default one; `passed`: the annotations of each; `nri`: whether it is on. `stale`: whether its files
+    are newer than its process. `problem`: why its files cannot be read.
+    """
+
+    engine: str
+    title: str
+    version: str
+    written: Mapping[str, str] = field(default_factory=dict)
+    handlers: Mapping[str, str] = field(default_factory=dict)
+    drivers: Mapping[str, bool] = field(default_factory=dict)
+    passed: Mapping[str, Collection[str]] = field(default_factory=dict)
+    nri: bool | None = None
+    stale: bool = False
+    restart: str = ""
+    problem: str = ""
+    source: str = "its files were read"
+    is_running: bool | None = None
+    served: Collection[str] | None = None
+    default: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How this is installed: the command that installs it, and the one that does so again."""
+
+    first: str = "make install"
+    again: str = "make install"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that is known of a node. `plugin`: whether our NRI plugin is connected to an engine. `hooks`: hook files of stage
+    precreate in the directories that CRI-O and buildah read."""
+
+    machine: Machine
+    launchers: Collection[Launcher] = ()
+    engines: Collection[Found] = ()
+    plugin: bool = False
+    hooks: Collection[str] = ()
+    way: Way = Way()
+
+
+# The kernel, its cgroups and SELinux, and our settings
+
+
+def _cgroup(facts: Facts) -> Iterator[Finding]:
+    if facts.machine.cgroup_v2:
+        yield Finding("cgroup", PASS, "cgroup v2 is mounted at /sys/fs/cgroup")
+        return
+    remedy = "boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line"
+    yield Finding("cgroup", FAIL, "/sys/fs/cgroup is not cgroup v2: no container can be served", remedy)
+
+
+def _nsdelegate(facts: Facts) -> Iterator[Finding]:
+    if not facts.machine.cgroup_v2:
+        return
+    if facts.machine.nsdelegate:
+        yield Finding("nsdelegate", PASS, "root in a container cannot lift its own limits")
+        return
+    remedy = "mount -o remount,nsdelegate /sys/fs/cgroup (systemd mounts it so)"
+    if facts.machine.require_nsdelegate:
+        remedy += ", or set cgroup.require_nsdelegate = false"
+        yield Finding("nsdelegate", FAIL, "cgroup v2 is mounted without it, and the settings require it", remedy)
+        return
+    said = "cgroup v2 is mounted without it: root in a container can lift its limits"
+    yield Finding("nsdelegate", WARN, said, remedy)
+
+
+def _controllers(facts: Facts) -> Iterator[Finding]:
+    missing = [name for name in LIMITED if name not in facts.machine.controllers]
+    if not facts.machine.cgroup_v2:
+        return
+    if not missing:
+        yield Finding("controllers", PASS, f"cgroup v2 has {', '.join(LIMITED)}")
+        return
+    remedy = "keep cgroup v1 from taking them: boot with cgroup_no_v1=all"
+    yield Finding("controllers", WARN, f"cgroup v2 has no {', '.join(missing)}: limits do not hold", remedy)
+
+
+def _kernel(facts: Facts) -> Iterator[Finding]:
+    release = facts.machine.kernel
+    number = numbers(release)
+    if number < (4, 14):  # cgroup.max.descendants
+        remedy = "4.14 is the first that can cap cgroups; use 5.4 or later"
+        yield Finding("kernel", FAIL, f"{release} is too old", remedy)
+    elif number < (5, 4):  # systemd 258, README, requirements
+        yield Finding("kernel", WARN, f"{release} is older than new systemd wants", "use 5.4 or later")
+    else:
+        yield Finding("kernel", PASS, release)
+
+
+def _inotify(facts: Facts) -> Iterator[Finding]:
+    instances = facts.machine.inotify
+    many = instances // EACH
+    if instances >= ENOUGH:
+        yield Finding("inotify", PASS, f"{instances} instances are enough for {many} systemd containers")
+        return
+    remedy = f"sysctl fs.inotify.max_user_instances={ENOUGH}"
+    yield Finding("inotify", WARN, f"{instances} instances are enough for some {many} systemd containers", remedy)
+
+
+def _selinux(facts: Facts) -> Iterator[Finding]:
+    known = facts.machine
+    if not known.selinux:
+        return
+    if known.selinux_init or known.manage_cgroup or known.selinux == "permissive":
+        how = "has container_init_t" if known.selinux_init else "lets containers manage cgroups"
+        yield Finding("SELinux", PASS, f"{known.selinux}; the policy {how}")
+        return
+    remedy = "install container-selinux, or: setsebool -P container_manage_cgroup true"
+    yield Finding("SELinux", FAIL, "enforcing, and containers may not write to cgroups", remedy)
+
+
+def _settings(facts: Facts) -> Iterator[Finding]:
+    if not facts.machine.settings:
+        yield Finding("settings", PASS, "the settings file is right, or there is none")
+        return
+    remedy = "correct it: a container that looks like systemd fails until then (oci-systemd config check FILE)"
+    yield Finding("settings", FAIL, "; ".join(facts.machine.settings), remedy)
+
+
+# The launchers and what is behind them
+
+# What is known of versions: a runtime, from and before which version, how bad, what, and what helps.
+KNOWN: tuple[tuple[str, tuple[int, ...], tuple[int, ...], str, str, str], ...] = (
+    ("runc", (0,), (1, 0), FAIL, "does not know cgroup v2", "use runc 1.1.12 or later"),
+    ("runc", (1, 0), (1, 1, 12), WARN, "lets containers out (CVE-2024-21626)", "use runc 1.1.12 or later"),
+    (
+        "runc",
+        (1, 4, 0),
+        (1, 4, 1),
+        WARN,
+        "cannot exec into some privileged containers (runc#5089)",
+        "use 1.4.1 or later",
+    ),
+    ("crun", (0,), (1, 0), WARN, "is older than what is tested with", "use crun 1.0 or later"),
+)
+
+
+def _launchers(facts: Facts) -> Iterator[Finding]:
+    """Whether each launcher that is installed, or named by an engine, can do its work; none is needed where the plugin is."""
+    for each in facts.launchers:
+        yield from _launcher(each, facts.way.again)
+    if not facts.launchers and not facts.plugin:
+        yield Finding("wrapper", FAIL, "oci-systemd-runtime is not installed", facts.way.first)
+
+
+def _launcher(each: Launcher, again: str) -> Iterator[Finding]:
+    if not each.executable:
+        yield Finding(
+            "wrapper", FAIL, f"{each.path} does not exist or is not executable", f"{again}, or uninstall the handler"
+        )
+        return
+    if each.missing:
+        yield Finding("wrapper", FAIL, f"{each.path}: {', '.join(each.missing)} not found", again)
+    elif not each.frozen:
+        yield Finding(
+            "wrapper",
+            WARN,
+            f"{each.path}: its frozen modules are damaged or of another Python; calls are slower",
+            again,
+        )
+    elif not each.version and each.instead and not each.is_called:
+        said = f"{each.path}; {each.runtime} is not installed, {each.instead} is: handlers start that one"
+        yield Finding("wrapper", PASS, said)
+        return
+    else:
+        yield Finding("wrapper", PASS, f"{each.path}, in front of {each.runtime}")
+    yield _runtime(each, again)
+
+
+def _runtime(each: Launcher, again: str) -> Finding:
+    subject = each.name or "runtime"
+    if not each.version:
+        return Finding(
+            subject, FAIL, f"{each.runtime} does not tell its version", f"install runc or crun, then: {again}"
+        )
+    for name, start, end, status, said, remedy in KNOWN:
+        if name == each.name and start <= numbers(each.version) < end:
+            return Finding(subject, status, f"{each.runtime} {each.version} {said}", remedy)
+    return Finding(subject, PASS, f"{each.runtime} {each.version}")
+
+
+# The engines
+
+NRI = ("containerd", "crio")  # who has it
+
+
+def _engines(facts: Facts) -> Iterator[Finding]:
+    """Whether each engine calls us, as its configuration is in effect. An engine that is there and not set up for us is
+    nothing to warn of, as long as another one is."""
+    for each in facts.engines:
+        yield from _engine(each, plugin=facts.plugin and each.nri is not False and each.engine in NRI)
+    if not facts.engines:
+        yield Finding("engines", WARN, "no containerd, CRI-O, Docker or podman is found", "install one")
+    elif not any(each.written or each.handlers or each.problem for each in facts.engines) and not facts.plugin:
+        names = " or ".join(dict.fromkeys(each.engine for each in facts.engines))
+        yield Finding("engines", WARN, "no engine calls the wrapper", f"oci-systemd install {names}")
+
+
+def _engine(each: Found, *, plugin: bool) -> Iterator[Finding]:
+    name = f"{each.title} {each.version}".rstrip()
+    if each.problem:
+        yield Finding(each.title, FAIL, each.problem, "correct it: the engine will not start with it")
+        return
+    for handler in sorted({*each.written} - {*each.handlers}):
+        said = f"its files have handler {handler}, but it is not in effect ({each.source})"
+        yield Finding(each.title, FAIL, said, _why(each))
+    if plugin:
+        yield Finding(each.title, PASS, f"{name} has NRI, and a plugin of ours is connected")
+    elif not each.handlers and not each.written:
+        yield Finding(each.title, PASS, f"{name} has no handler of ours ({each.source})")
+    for handler in sorted(each.handlers):
+        yield _handler(each, name, handler)
+    if each.stale:
+        yield Finding(each.title, WARN, "its configuration is newer than its process", each.restart or "restart it")
+    if each.nri is not None and not plugin:
+        yield Finding(each.title, PASS, f"NRI is {'on' if each.nri else 'off'}; the wrapper needs none")
+
+
+WHY = {
+    "containerd": "see `containerd config dump`: an import that is not followed, or a later file with the plugin's table",
+    "crio": "see `crio config`, and `journalctl -u crio`: it drops a handler with an unknown entry in allowed_annotations",
+}
+
+
+def _why(each: Found) -> str:
+    return WHY.get(each.engine, "a later file has other values: see its configuration")
+
+
+def _handler(each: Found, name: str, handler: str) -> Finding:
+    driver, others = each.drivers.get(handler, False), _drivers(each)
+    if others and driver not in others:
+        remedy = f"set SystemdCgroup = {str(not driver).lower()} in its options: oci-systemd install {each.engine} does"
+        return Finding(
+            each.title, FAIL, f"handler {handler} has another cgroup driver than the node's default one", remedy
+        )
+    if each.passed and not set(CRUCIAL) <= set(each.passed.get(handler, ())):
+        remedy = f"add {' and '.join(CRUCIAL)} to its pod_annotations: oci-systemd install {each.engine} does"
+        return Finding(each.title, WARN, f"handler {handler} does not pass all annotations of ours on", remedy)
+    if each.is_running is False:
+        start = each.restart.replace(" reload ", " start ").replace(" restart ", " start ") or "start it"
+        return Finding(
+            each.title, WARN, f"{name} does not run; its files have handler {handler} ({each.source})", start
+        )
+    if each.served is not None and handler not in each.served:
+        remedy = f"{each.restart or 'restart it'}; if that does not help, {_why(each)}"
+        return Finding(each.title, FAIL, f"{name} runs without handler {handler}, which its files have", remedy)
+    source = "asked as it runs" if each.served is not None else each.source
+    return Finding(each.title, PASS, f"{name} has handler {handler} in effect ({source})")
+
+
+def _drivers(each: Found) -> set[bool]:
+    """The cgroup drivers that ours may have: that of the node's default handler, else those of the others."""
+    if each.default in each.drivers and each.default not in each.handlers:
+        return {each.drivers[each.default]}
+    return {driver for other, driver in each.drivers.items() if other not in each.handlers}
+
+
+def _hooks(facts: Facts) -> Iterator[Finding]:
+    for file in facts.hooks:
+        said = f"{file} has the stage precreate: CRI-O does not start with it, and buildah stops"
+        yield Finding(
+            "hooks", FAIL, said, "remove it; podman reads a directory of its own (oci-systemd install podman --hook)"
+        )
+
+
+CHECKS: dict[str, Callable[[Facts], Iterator[Finding]]] = {
+    "cgroup": _cgroup,
+    "nsdelegate": _nsdelegate,
+    "controllers": _controllers,
+    "kernel": _kernel,
+    "inotify": _inotify,
+    "SELinux": _selinux,
+    "settings": _settings,
+    "wrapper": _launchers,
+    "engines": _engines,
+    "hooks": _hooks,
+}
+
+
+def findings(facts: Facts) -> list[Finding]:
+    """All findings, in the table's order."""
+    return [finding for check in CHECKS.values() for finding in check(facts)]
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version: 1.1.12-rc.1+x is (1, 1, 12)."""
+    found: list[int] = []
+    for part in version.lstrip("v").split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        if not digits:
+            break
+        found.append(int(digits))
+        if digits != part:
+            break
+    return tuple(found)

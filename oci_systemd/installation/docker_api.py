@@ -1,0 +1,45 @@
+"""Docker's API, as far as the runtimes that the daemon has in effect (GET /info, docs.docker.com/reference/api/engine).
+
+Invariant: it looks, and waits no longer than its bound.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from http.client import HTTPConnection, HTTPException
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ANSWER = 5.0  # seconds for the answer
+LONGEST = 4 << 20  # bytes of it
+
+
+class _Connection(HTTPConnection):
+    """HTTP over a socket of this machine."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__("docker", timeout=ANSWER)
+        self.place = place
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(ANSWER)
+        self.sock.connect(str(self.place))
+
+
+def runtimes(place: Path) -> set[str] | None:
+    """The names of the runtimes that the daemon at the socket `place` has; None where it does not say. An OSError where it does not
+    answer."""
+    connection = _Connection(place)
+    try:
+        connection.request("GET", "/info")
+        answer = connection.getresponse().read(LONGEST)
+        found = json.loads(answer).get("Runtimes")
+    except (HTTPException, ValueError, AttributeError) as error:
+        raise OSError(f"it serves no Docker API: {error}") from None
+    finally:
+        connection.close()
+    return {*found} if isinstance(found, dict) else None

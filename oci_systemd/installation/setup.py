@@ -1,0 +1,352 @@
+"""The wrapper put into an engine's configuration, and taken out again: from what a user wants to a plan, checked and carried out.
+
+Invariant: a plan whose result would not be in effect is not written, and as long as anything names our launcher that is said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from oci_systemd.core.errors import Problem
+from oci_systemd.engines import containerd_files, record
+from oci_systemd.engines import plan as plans
+from oci_systemd.engines.engines import ENGINES, command_of
+from oci_systemd.engines.launcher import behind, is_ours, programs_in, stub
+from oci_systemd.engines.place import PROGRAMS, Place, find
+from oci_systemd.engines.plan import Edit, Overlay, Plan
+from oci_systemd.engines.state_roots import BUNDLES_OF_SHIMS
+from oci_systemd.engines.wanted import Wanted
+from oci_systemd.host import commands, in_use, kubernetes, versions
+from oci_systemd.installation import effective, installed
+from oci_systemd.installation.transaction import Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from oci_systemd.host.tree import Tree
+    from oci_systemd.installation.effective import Answer
+    from oci_systemd.installation.transaction import Reporter
+
+FEW = 3  # IDs that a sentence names
+CLUSTER = ("containerd", "crio")  # the engines of a cluster's nodes
+PLAIN = ("", "runc", "crun")  # runtimes that need no word
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user wants of an engine: our `handler`, with that real `runtime` ("" for the engine's own). `automatic`: restart it.
+
+    `config` and `launcher` are full paths, "" where they are to be found. `node`: the node of the cluster that gets a label. `show`
+    takes the plan of a dry run, and is None where the plan is to be carried out.
+    """
+
+    tree: Tree
+    engine: str
+    handler: str
+    report: Reporter
+    automatic: bool = False
+    node: str = ""
+    runtime: str = ""
+    default: bool = False
+    hook: bool = False
+    config: str = ""
+    launcher: str = ""
+    force: bool = False
+    show: Callable[[Plan], None] | None = None
+
+
+# Installing
+
+
+def install(request: Request) -> None:
+    """Make the wrapper a runtime of the engine. A Problem, and nothing is changed, where it would not be in effect."""
+    check_node(request)
+    tree, engine = request.tree, request.engine
+    place = find(tree, engine, ENGINES[engine].PLACES, request.config)
+    plan, after = plan_of(request, place)
+    transaction = _transaction(request, place, plan)
+    restart = False
+    if not after.asked:
+        transaction = replace(transaction, remark=f"{place.title} was not asked: {after.source}")
+    if request.show:
+        request.show(plan)
+        if plan.changes and transaction.remark:
+            request.report.line(transaction.remark)
+    else:
+        _check_unused(request, [change.path for change in plan.changes if change.new is None], "")
+        restart = transaction.must_restart(plan)
+        _deploy(request)
+        transaction.carry_out(plan, restart=restart)
+        _deploy(request)  # once more: until now no file named it, so that another call may have taken it away
+        _prune(request)
+    if not plan.changes and not restart:
+        request.report.line(f"{engine} has the handler {request.handler} already; nothing to do")
+    if request.node and not request.show:
+        _label(request, transaction, restart=restart)
+
+
+def plan_of(request: Request, place: Place) -> tuple[Plan, Answer]:
+    """The plan for a request, and what the engine makes of the files then. A Problem where that is not what was wanted."""
+    tree, engine, handler = request.tree, request.engine, request.handler
+    module = ENGINES[engine]
+    version = commands.version(_program(tree, place), tree.root) if engine in CLUSTER else ""
+    without = Overlay(tree, plans.uninstall(engine, handler, tree).changes)
+    before = effective.ask(engine, without, tree, place)
+    wanted, more = _wanted(request, place, without, before, version)
+    plan = plans.install(
+        engine,
+        handler,
+        tree,
+        lambda base: [*more, *module.edits(base, place.main, wanted, version)],
+        restart=command_of(tree, place.removal or place.restart),
+    )
+    planned = Overlay(tree, plan.changes)
+    after = effective.ask(engine, planned, tree, place)
+    if before.refused:
+        said = f"{place.title}: {before.asked} refuses its present files: {before.refused}"
+        if engine == "containerd":
+            raise Problem(f"{said}; correct that first; no file is changed")
+        request.report.note(said)  # the units of dockerd and CRI-O may give them options that make the difference
+        return plan, replace(after, asked="")
+    if after.asked:
+        hint = containerd_files.in_the_way(planned, place.main, handler, version) if engine == "containerd" else ""
+        effective.check(engine, place.title, wanted, before, after, hint)
+    return plan, after
+
+
+def _wanted(
+    request: Request, place: Place, without: Overlay, before: Answer, version: str
+) -> tuple[Wanted, list[Edit]]:
+    """What the engine is to be given, and the edit that makes a stub for it."""
+    module = ENGINES[request.engine]
+    called = installed.launcher(request.tree, request.launcher)
+    like = before.details.model if before.details and before.asked else None
+    program = (
+        behind(without, containerd_files.binary(like)) if like else module.base_runtime(without, place.main, version)
+    )
+    own = program or ("runc" if place.bins else "")
+    real, binary, more = _behind(request, called, place, request.runtime or own)
+    if own not in PLAIN and not request.runtime and not any(own.endswith(f"/{plain}") for plain in PLAIN[1:]):
+        request.report.note(
+            f"{own}, which the node's default handler calls, stays behind {request.handler}; --runtime chooses another"
+        )
+    hooks = _hooks(called) if request.hook else ""
+    return Wanted(request.handler, binary, real, request.default, hooks, like), more
+
+
+def _transaction(request: Request, place: Place, plan: Plan) -> Transaction:
+    tree, engine, handler = request.tree, request.engine, request.handler
+    needed = command_of(tree, place.removal if plan.takes_back and place.removal else place.restart)
+    return Transaction(
+        tree, engine, handler, needed, request.automatic, request.report, place.socket,
+        bool(place.socket) and tree.exists(place.socket), undo=lambda: plans.uninstall(engine, handler, tree),
+    )  # fmt: skip
+
+
+def _behind(request: Request, launcher: installed.Launcher, place: Place, runtime: str) -> tuple[str, str, list[Edit]]:
+    """The real runtime, the program that the engine is to call for it, and the edit that makes that one."""
+    tree, name = request.tree, runtime or launcher.usual
+    real = tree.program(name, (*place.bins, *PROGRAMS))
+    if not real or is_ours(real) or is_ours(str(tree.outside(real))):
+        raise Problem(f"the real runtime {name!r} is not there, or no other program: name one with --runtime PATH")
+    if tree.outside(real) == tree.outside(launcher.runtime):
+        return real, launcher.path, []
+    folder = installed.stubs(tree, launcher.path)
+    path, text = stub(launcher.path, real, request.engine, request.handler, launcher.shell, folder)
+    return real, path, [Edit(path, (), text)]
+
+
+def _hooks(launcher: installed.Launcher) -> str:
+    if not launcher.hooks:
+        raise Problem(f"there are no hooks beside {launcher.path}: `make install` puts them there")
+    return launcher.hooks
+
+
+def _program(tree: Tree, place: Place) -> str:
+    return tree.program(place.program, PROGRAMS) or place.program
+
+
+# Uninstalling
+
+
+def uninstall(request: Request) -> bool:
+    """Take back what install wrote. Whether nothing names the handler any more; where something does, a note says what."""
+    check_node(request)
+    if request.node and not request.show:  # no pod comes any more, and those that are there may go
+        _unlabel(request)
+    left = _left(request, _planned_removal(request))
+    if left:
+        for sentence in left:
+            request.report.note(sentence)
+        return False
+    serves = _remove(request)
+    if not request.show and not serves:
+        _take_away(request)
+    return True
+
+
+def _planned_removal(request: Request) -> Plan:
+    """The plan that takes the handler out of every file of the engine that has it."""
+    module = ENGINES[request.engine]
+    mains = partial(_mains, request)
+    return plans.uninstall(
+        request.engine,
+        request.handler,
+        request.tree,
+        lambda tree: [*dict.fromkeys(at for main in mains() for at in module.named(tree, main, request.handler))],
+    )
+
+
+def _mains(request: Request) -> list[str]:
+    """The configuration files to look into: where the engine usually has one, and where something was written."""
+    tree = request.tree
+    usual = [place.main for place in ENGINES[request.engine].PLACES if tree.exists(place.main)]
+    known = record.read(tree.read(record.path(request.engine)), request.engine)
+    written = (entry.file for entry in known.of(request.handler) if entry.at)
+    return [
+        *dict.fromkeys([*usual, *(file for file in written if not file.endswith(".tmpl"))])
+    ]  # a template cannot be read
+
+
+def _left(request: Request, plan: Plan) -> list[str]:
+    """Where the engine would still have the handler after `plan`, in sentences."""
+    tree, engine, handler = request.tree, request.engine, request.handler
+    module, after = ENGINES[engine], Overlay(request.tree, plan.changes)
+    found = []
+    for main in _mains(request):
+        for file, at in module.named(after, main, handler):
+            found.append(
+                f"{file}: {'.'.join(at)} still names our handler {handler}, and was not written by install; remove it there, "
+                "then uninstall again; no file is changed"
+            )
+    if found:
+        return [*dict.fromkeys(found)]
+    for place in module.PLACES:
+        if tree.exists(place.main) and plan.changes:
+            said = effective.ask(engine, after, tree, place)
+            if said.asked and handler in said.ours:
+                found.append(
+                    f"{place.title}: {said.asked} shows that it would still have our handler {handler}: a file that oci-systemd "
+                    "does not see names it; remove it there, then uninstall again; no file is changed"
+                )
+    return found
+
+
+def _remove(request: Request) -> bool:
+    """Take the handler out of the engine's files; whether the engine still serves it, until somebody restarts it."""
+    tree, engine, handler = request.tree, request.engine, request.handler
+    known = record.read(tree.read(record.path(engine)), engine)
+    transaction = Transaction(tree, engine, handler, known.restart, request.automatic, request.report)
+    if handler not in known.handlers:
+        others = f"; there is {', '.join(known.handlers)}" if known.handlers else ""
+        request.report.line(f"no handler {handler} of ours is installed in {engine}{others}; nothing to do")
+        return not request.show and replace(transaction, command="").complete()
+    plan = _planned_removal(request)
+    if request.show:
+        request.show(plan)
+        return False
+    if not request.force:
+        programs = [program for entry in known.of(handler) for program in programs_in(entry.now)]
+        _check_unused(request, programs, ", or use --force")
+    restart = transaction.must_restart(plan)
+    transaction.carry_out(plan, restart=restart)
+    return restart and not request.automatic and bool(known.restart)
+
+
+def _check_unused(request: Request, programs: Iterable[str], otherwise: str) -> None:
+    """Raise a Problem where containers of the engine call one of those `programs` that are ours."""
+    engine = request.engine
+    ours = {program for program in programs if is_ours(program)}
+    running = in_use.containers(request.tree, engine, ours, BUNDLES_OF_SHIMS)
+    if running:
+        named = ", ".join(id[:12] for id in running[:FEW]) + (", …" if len(running) > FEW else "")
+        who = (
+            f"a container of {engine} still calls"
+            if len(running) == 1
+            else f"{len(running)} containers of {engine} still call"
+        )
+        raise Problem(
+            f"{who} the wrapper ({named}), and cannot be stopped without it: remove first what runs{otherwise}"
+        )
+
+
+# The self-contained tree
+
+
+def _deploy(request: Request) -> None:
+    """Put the self-contained tree that we run from, if it is one, into the root."""
+    version = versions.own()
+    for sentence in versions.deploy(version, request.tree) if version else ():
+        request.report.line(sentence)
+
+
+def _prune(request: Request) -> None:
+    """Remove the versions that nothing calls any more. Where that fails, they do no harm."""
+    version = versions.own()
+    try:
+        for sentence in versions.prune(version, request.tree, BUNDLES_OF_SHIMS) if version else ():
+            request.report.line(sentence)
+    except Problem as problem:
+        request.report.note(f"old versions stay: {problem}")
+
+
+def _take_away(request: Request) -> None:
+    """Remove it from a root that it was put into, with the last handler that calls it."""
+    version = versions.own()
+    if not version or request.tree.is_this_machine:
+        return
+    try:
+        for sentence in versions.remove(version, request.tree, BUNDLES_OF_SHIMS, partial(_called, request.tree)):
+            request.report.line(sentence)
+    except Problem as problem:
+        if not request.force:
+            raise
+        request.report.note(str(problem))
+
+
+def _called(tree: Tree) -> Iterator[str]:
+    """Every program of ours that an engine calls: by what was written for it, and by what its files have."""
+    for engine, module in ENGINES.items():
+        for entry in record.read(tree.read(record.path(engine)), engine).entries:
+            yield from programs_in(entry.now)
+        for place in module.PLACES:
+            if tree.exists(place.main):
+                yield from module.wrapped(tree, place.main).values()
+
+
+# The cluster
+
+
+def check_node(request: Request) -> None:
+    if request.node and request.engine not in CLUSTER:
+        raise Problem(f"--node is for the engine of a cluster, which {request.engine} is not: leave it out")
+
+
+def _label(request: Request, transaction: Transaction, *, restart: bool) -> None:
+    """Tell the cluster that the node has the handler, which then sends pods: once it is in effect."""
+    node, report = request.node, request.report
+    if restart and not transaction.automatic and transaction.command:
+        report.note(f"node {node} is not labelled yet: do `{transaction.command}` first, then this again")
+        return
+    if transaction.socket and not transaction.can_ask:
+        report.note(
+            f"nothing is at {transaction.socket}, where the engine would tell whether the handler is in effect: it is not asked"
+        )
+    transaction.verify()
+    try:
+        kubernetes.label(node, transaction.handler)
+    except kubernetes.Unable as unable:
+        report.note(str(unable))
+        return
+    report.line(f"node {node} is labelled {kubernetes.LABEL}={transaction.handler}")
+
+
+def _unlabel(request: Request) -> None:
+    try:
+        kubernetes.unlabel(request.node, request.handler)
+    except kubernetes.Unable as unable:
+        request.report.note(str(unable))
+        return
+    request.report.line(f"node {request.node} has lost {kubernetes.LABEL}={request.handler}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from oci_systemd.core.rules import FAILS_WITHOUT
 from tests.shells.wrapper import Wrapper
 
 
@@ -24,7 +26,12 @@ def systemd() -> dict[str, Any]:
 def spec(*args: str, **changes: Any) -> dict[str, Any]:
     return {
         "ociVersion": "1.2.0",
-        "process": {"args": list(args), "env": ["PATH=/usr/bin"], "user": {"uid": 0}},
+        "process": {
+            "args": list(args),
+            "env": ["PATH=/usr/bin"],
+            "user": {"uid": 0},
+            "capabilities": {"bounding": [*itertools.chain(*FAILS_WITHOUT)]},
+        },
         "root": {"path": "rootfs"},
         "mounts": [
             {"destination": "/dev/shm", "type": "tmpfs", "source": "shm"},

@@ -173,7 +173,7 @@ def test_a_full_disk_behind_stdout_is_one_sentence(words: list[str], tmp_path: P
 
 @pytest.mark.parametrize("closed", [0, 1], ids=["stdin", "stdout"])
 def test_a_closed_descriptor_is_one_sentence(closed: int) -> None:
-    command = ["/bin/sh", "-c", f'exec "$@" {closed}>&-', "sh", *MAIN, "rewrite", "-"]
+    command = ["/bin/sh", "-c", f'exec "$@" {closed}>&-', "sh", *MAIN, "rewrite", "--id", "x", "-"]
     result = subprocess.run(command, input=WANTED, capture_output=True, env=environ())
     assert result.returncode == 2
     assert result.stderr == b"oci-systemd: " + (

@@ -31,7 +31,9 @@ def main() -> None:
             found = reboot(both, GO_DOWN)
             for case in GO_DOWN:
                 words = [found.said.get((case, name), "") for name in ("server", "sessions")]
-                row([case, signal, "reboot", f"{found.seconds:.0f}", found.complete(case), *words])
+                whole = found.complete(case)
+                seconds = f"{found.seconds_of(case) if whole else found.seconds:.0f}"
+                row([case, signal, "reboot", seconds, whole, *words])
 
 
 def by_systemctl(both: Engines, case: str) -> list[object]:

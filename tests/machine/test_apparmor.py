@@ -1,4 +1,4 @@
-"""AppArmor enforcing: systemd boots under each engine's default profile, and what helps where it may mount and the profile says no."""
+"""AppArmor enforcing: systemd boots under each engine's default profile; with CAP_SYS_ADMIN it does not, and is told so."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ ExecStart=sleep infinity
 """
 OWN = {"database.service": DATABASE, "hardened.service": HARDENED}
 ASKING = ("systemd-networkd", "systemd-resolved", "systemd-timesyncd", "nginx", "database", "hardened")
-# What makes a unit with User= and a seccomp filter work: systemd 255 and later keep CAP_SYS_ADMIN for it, and fail where they do not
+# What makes a unit with User= and a seccomp filter work: systemd 255 and later keep CAP_SYS_ADMIN for it, and fail if they do not
 # have it, unless its filter denies capset(2) (exec-invoke.c, seccomp_allows_drop_privileges).
 DROP_IN = """[Service]
 NoNewPrivileges=yes

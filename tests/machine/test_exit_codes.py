@@ -1,4 +1,4 @@
-"""What `docker wait` and `podman wait` print when a machine in a container ends: the rows of docs/exit-codes.md that scripts need."""
+"""What `docker wait` and `podman wait` print when a machine in a container ends: rows of docs/exit-codes.md."""
 
 import pytest
 

@@ -128,6 +128,14 @@ def test_the_readme_is_short() -> None:
     assert len(README.read_text().splitlines()) <= README_LINES
 
 
+def test_the_readme_shows_what_the_demo_says() -> None:
+    shown = README.read_text().partition("```\n1  ")[2].partition("```")[0]
+    demo = "".join(file.read_text() for file in sorted((SOURCE / "packaging/demo").glob("*.py")))
+    labels = [line[6:30].strip() for line in shown.splitlines() if line.startswith("  yes ")]
+    assert len(labels) > 3
+    assert [label for label in [*labels, *re.findall(r"^2  (.*)$", shown, re.MULTILINE)] if label not in demo] == []
+
+
 def test_the_index_has_every_page_once() -> None:
     linked = [file for file, _ in LINK.findall(INDEX.read_text()) if "/" not in file]
     assert sorted(linked) == sorted(path.name for path in PAGES if path != INDEX)

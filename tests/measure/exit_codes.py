@@ -1,0 +1,95 @@
+"""docs/exit-codes.md: the exit code that each engine sees when a machine in a container ends. Needs root and QEMU; ten minutes.
+
+runc and containerd's CRI with each systemd of the lab, Docker and podman with Debian 13's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+
+from tests.e2e.lab.container import Container
+from tests.e2e.lab.containerd import Containerd
+from tests.e2e.lab.ends import ENDS, GOES_ON, End, end_pod, ended
+from tests.e2e.lab.images import name
+from tests.e2e.lab.node import Node
+from tests.e2e.lab.pods import INIT, Case, begin
+from tests.machine.lab import engines
+from tests.machine.lab.cli import by_wrapper
+from tests.machine.lab.ends import end_guest
+from tests.machine.lab.life import booted
+from tests.machine.lab.machine import Machine
+from tests.measure.lab import SYSTEMD, image, node, same
+from tests.measure.rows import head, row
+
+CLIS = ("docker", "podman")
+
+
+def table() -> Iterator[str]:
+    yield from head("how it ends", "runc", "`kubectl get pod`", "`docker wait`", "`podman wait`")
+    with node() as where, containerd(where) as engine:
+        by_nodes = {each: [by_runc(where, end), by_cri(engine, end)] for each, end in ENDS.items()}
+    with Machine() as machine:
+        engines.set_up(machine)
+        for each, end in ENDS.items():
+            yield row(each, *by_nodes[each], *(by_cli(machine, cli, end) for cli in CLIS))
+
+
+@contextmanager
+def containerd(node: Node) -> Iterator[Containerd]:
+    """The node's containerd with our handler and the lab's images."""
+    node.spare_limits()
+    engine = Containerd(node)
+    engine.use_configuration("packaged")
+    engine.start()
+    engine.import_images()
+    engine.install_handlers()
+    engine.restart()
+    yield engine
+    engine.cri.close()
+    engine.stop()
+
+
+def shown(code: int | None) -> str:
+    return GOES_ON if code is None else str(code)
+
+
+def by_runc(node: Node, end: End) -> str:
+    """The exit status of `runc run`, which waits for the container."""
+    return same({version: shown(_run(node, version, end)) for version in SYSTEMD})
+
+
+def _run(node: Node, version: str, end: End) -> int | None:
+    with Container(node, image(version)) as container, ThreadPoolExecutor(1) as pool:
+        run = pool.submit(container.run_attached)
+        assert container.system_state() == "running"
+        if end.stop:
+            container.call("kill", container.id, "TERM")
+        elif end.signal:
+            node.run("kill", f"-{end.signal}", str(container.state["pid"]))
+        else:
+            container.exec("sh", "-c", end.command)
+        over = ended(run.done, end)
+        container.call("kill", container.id, "KILL", check=False)
+        return run.result().returncode if over else None
+
+
+def by_cri(engine: Containerd, end: End) -> str:
+    """The exit code in a pod's status."""
+    return same({version: shown(_pod(engine, SYSTEMD[version], end)) for version in SYSTEMD})
+
+
+def _pod(engine: Containerd, image: str, end: End) -> int | None:
+    guest = begin(engine, f"end-{image}", Case(replace(INIT, image=name(image))))
+    with guest.where:
+        assert guest.system_state() == "running"
+        return end_pod(guest, end)
+
+
+def by_cli(machine: Machine, name: str, end: End) -> str:
+    """What `docker wait` or `podman wait` prints."""
+    with by_wrapper(machine, name).container("debian-13") as guest:
+        assert booted(guest) == "running"
+        return shown(end_guest(guest, end))

@@ -29,15 +29,16 @@ CLIS = ("docker", "podman")
 
 def table() -> Iterator[str]:
     yield from head("how it ends", "runc", "`kubectl get pod`", "`docker wait`", "`podman wait`")
+    with node() as where:
+        runc = {each: by_runc(where, end) for each, end in ENDS.items()}
     with node() as where, containerd(where) as engine:
-        by_nodes = {each: [by_runc(where, end), by_cri(engine, end)] for each, end in ENDS.items()}
+        cri = {each: by_cri(engine, end) for each, end in ENDS.items()}
     with Machine() as machine:
         engines.set_up(machine)
         for each, end in ENDS.items():
             tried = CLIS if each in DEPENDED_ON else ()
-            yield row(
-                each, *by_nodes[each], *(by_cli(machine, cli, end) for cli in tried), *("" for _ in CLIS[len(tried) :])
-            )
+            clis = [by_cli(machine, cli, end) for cli in tried] or [""] * len(CLIS)
+            yield row(each, runc[each], cri[each], *clis)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`oci-systemd explain`: what would be done to one container, and why."""
+"""`oci-systemd explain`: show the changes to one container, and why."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from oci_systemd.cli.given import Found, Given, container_options
 from oci_systemd.cli.output import encoded, heading, out, safe, table
 from oci_systemd.core.annotations import WANTED, key_for
 from oci_systemd.core.container import Mount
+from oci_systemd.core.detect import LEFT_ALONE
 from oci_systemd.core.edits import Edit
 from oci_systemd.core.errors import Problem, Refused, SettingsError
 
@@ -19,27 +20,27 @@ Examples:
 
 \b
 --json prints one object:
-  wanted    true or false: is systemd this container's PID 1? null where it is refused
-  asked     whether an annotation asked for it
+  wanted    true if systemd is the container's PID 1, else false; null if refused
+  asked     true if an annotation asks for it
   reason    why it is wanted or not
-  edits     list of {kind, text, reason, and the kind's own values}, in their order
-  kept      list of {what, reason}: left as it is
+  edits     list of {kind, text, reason, and values of the kind}, in order
+  kept      list of {what, reason}: values that are not changed
   warnings  list of sentences
-  refused   list of sentences: why its creation fails; empty where it does not
+  refused   list of sentences: why creation fails; empty if it does not
 
-Exit status: 0, or 2 where PATH cannot be used or the container is refused.
+Exit status: 0, or 2 if PATH cannot be read or the container is refused.
 """
-LONGEST_REASON = 2000  # characters of a sentence that stands alone
+LONGEST_REASON = 2000  # characters on the line of the reason
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("path", type=click.Path(), metavar="PATH")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for machines.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @container_options
 def explain(given: Given, path: str, as_json: bool) -> None:
-    """Say what would be done to a container, and why.
+    """Show the changes to a container, and why.
 
-    PATH is a bundle directory, a config.json, or - for stdin. Nothing is changed.
+    PATH is a bundle directory, a config.json, or - for stdin. No file is changed.
     """
     try:
         found = given.find(path)
@@ -50,10 +51,10 @@ def explain(given: Given, path: str, as_json: bool) -> None:
 
 
 def warnings(found: Found) -> list[str]:
-    """The adjustment's own, and that a pod's plain annotation speaks to the pod's other containers too."""
+    """Return the adjustment's warnings, and one if a pod's annotation reaches the other containers of the pod too."""
     container, said = found.container, list(found.adjustment.warnings)
     if found.adjustment.verdict.asked and container.name and key_for(container, WANTED) == WANTED:
-        alone = f"{WANTED}/{container.name} would reach this one alone"
+        alone = f"use {WANTED}/{container.name} for this container alone"
         said.append(f"annotation {WANTED} reaches every container of the pod, injected sidecars too; {alone}")
     return said
 
@@ -61,21 +62,27 @@ def warnings(found: Found) -> list[str]:
 def _text(found: Found) -> str:
     adjustment = found.adjustment
     yes, colour = ("yes", "green") if adjustment.verdict.wanted else ("no", "yellow")
-    parts = [
-        f"{click.style(f'wanted: {yes}', fg=colour, bold=True)}, {safe(adjustment.verdict.reason, LONGEST_REASON)}\n"
-    ]
+    reason, others = _reason(found)
     sections: dict[str, list[tuple[str, str]]] = {
         "changes": [(str(edit), edit.reason) for edit in adjustment.edits] or [("none", "")],
-        "left alone": [(kept.what, kept.reason) for kept in adjustment.kept],
-        "warnings": [(warning, "") for warning in warnings(found)],
+        "unchanged": [(kept.what, kept.reason) for kept in adjustment.kept],
+        "warnings": [(warning, "") for warning in others],
     }
+    parts = [click.style(f"wanted: {yes}", fg=colour, bold=True), f"\nreason: {safe(reason, LONGEST_REASON)}\n"]
     parts += [heading(name) + table(rows) for name, rows in sections.items() if rows]
     return "".join(parts)
 
 
+def _reason(found: Found) -> tuple[str, list[str]]:
+    """Return the fullest form of the reason, and the warnings that do not repeat it."""
+    reason, said = found.adjustment.verdict.reason, warnings(found)
+    full = next((each for each in said if reason in each), reason)
+    return full, [each for each in said if each != full and each.removeprefix(LEFT_ALONE) not in full]
+
+
 def _refused_text(problem: Problem) -> str:
     rows = [(sentence, "") for sentence in problem.sentences]
-    return click.style("refused: its creation fails", fg="red", bold=True) + "\n" + table(rows)
+    return click.style("refused: the container is not created", fg="red", bold=True) + "\n" + table(rows)
 
 
 def _document(found: Found) -> dict[str, object]:
@@ -102,7 +109,7 @@ def _edit(edit: Edit) -> dict[str, object]:
 
 
 def _slots(kind: type) -> list[str]:
-    """Every kind of edit names its own, beside those of the kind that it is a kind of."""
+    """Return the names of the kind's own values and of those that it inherits."""
     kinds = reversed(kind.__mro__[: kind.__mro__.index(Edit)])
     return [name for each in kinds for name in each.__dict__["__slots__"]]
 

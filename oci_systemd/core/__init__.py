@@ -1,4 +1,4 @@
-"""The pure core: a container's description, settings and host facts in, an Adjustment out.
+"""The pure core: it takes a container, settings and host facts, and returns an Adjustment.
 
 Law: nothing here opens, logs or imports anything beyond the interpreter.
 """

@@ -1,4 +1,4 @@
-"""From a container, settings and a host to an Adjustment: the list of edits, with every reason, and nothing done yet."""
+"""Plan one container's edits: `adjust` turns a container, settings and host facts into an Adjustment, and changes nothing."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ if TYPE_CHECKING:
     from oci_systemd.core.rules import Finding
     from oci_systemd.core.settings import Settings
 
-GATED = (a.SELINUX, a.APPARMOR)  # of a wanted container; the cgroup annotation is gated where it is not wanted
+GATED = (a.SELINUX, a.APPARMOR)  # for a wanted container; for any other the cgroup annotation is gated
 
 
 class Adjustment:
-    """What is to be done to one container: `edits` in order, `kept` and `warnings` beside, and the `verdict` behind it all."""
+    """The plan for one container: `edits` in order, `kept`, `warnings`, and the `verdict` that led to them."""
 
     __slots__ = ("edits", "kept", "verdict", "warnings")
 
@@ -62,8 +62,8 @@ class Adjustment:
 
 
 class Questions:
-    """What `adjust` wants to know. Of the root file system: the links on the way to `paths` and `files`, and what `files` are.
-    Of the host: which of `cgroups` hold a process, and which of `sources`, of bind mounts, are cgroup file systems."""
+    """What the host must find out for `adjust`. In the root file system: the links on the way to `paths` and `files`, and what
+    `files` are. On the host: which `cgroups` hold a process, and which `sources` of bind mounts are cgroup file systems."""
 
     __slots__ = ("cgroups", "files", "paths", "sources")
 
@@ -84,7 +84,7 @@ class Questions:
 
 
 def questions(container: Container, settings: Settings) -> Questions:
-    """The Questions that this container raises: none where it is left alone for what it says itself."""
+    """Return the Questions for this container; empty if its spec already says that it is left alone."""
     annotations = Annotations(container)
     program = command(container.args)
     path = located(program, container.cwd)
@@ -104,7 +104,7 @@ def questions(container: Container, settings: Settings) -> Questions:
 
 
 def adjust(container: Container, settings: Settings, host: Host) -> Adjustment:
-    """The Adjustment that the contract gives this container. Refused, or the settings' own error, where it must not start."""
+    """Return the Adjustment for this container. Raise Refused, or the settings' own error, if it must not start."""
     annotations = Annotations(container)
     verdict = detect(container, annotations, settings, host.root)
     asks = asks_for_cgroup(annotations) and not container.is_sandbox
@@ -112,7 +112,9 @@ def adjust(container: Container, settings: Settings, host: Host) -> Adjustment:
     if not verdict.wanted and not asks:
         return Adjustment(verdict, reports)
     if settings.problem:
-        raise settings.problem.with_traceback(None)  # raised again and again, it would gather every container's frames
+        raise settings.problem.with_traceback(
+            None
+        )  # it is raised for many containers, and would collect all their frames
     case = Case(container, annotations, settings, host, wanted=verdict.wanted)
     mistakes = [*_mistakes(case)]
     if mistakes:
@@ -130,14 +132,14 @@ def adjust(container: Container, settings: Settings, host: Host) -> Adjustment:
 
 
 def _reports(annotations: Annotations, *, wanted: bool) -> Iterator[Finding]:
-    """What is told of annotations that change nothing: wrong ones of a container not wanted, and ones that do not exist."""
+    """Yield warnings about annotations without effect: invalid ones if the container is not wanted, and unknown ones."""
     if not wanted:
         yield from (Warn(f"{text}; it has no effect here") for text in annotations.mistakes.values())
-    yield from (Warn(f"there is no annotation {name}") for name in annotations.unknown)
+    yield from (Warn(f"unknown annotation {name}{a.hint(name)}") for name in annotations.unknown)
 
 
 def _mistakes(case: Case) -> Iterator[str]:
-    """Every reason to refuse that lies in annotations and settings alone."""
+    """Yield every reason to refuse that comes from annotations and settings alone."""
     if case.wanted:
         yield from case.annotations.mistakes.values()
         yield from _forbidden_paths(case)
@@ -145,11 +147,11 @@ def _mistakes(case: Case) -> Iterator[str]:
     for key in GATED if case.wanted else (a.CGROUP,):
         if key in case.annotations.values and key not in allowed:
             name = a.key_for(case.container, key)
-            yield f"annotation {name} is not allowed on this node; its owner may list {key} in the setting security.allow"
+            yield f"annotation {name}: not allowed on this node; the node's owner can add {key} to the setting security.allow"
 
 
 def _strict(case: Case, obstacle: str) -> str:
-    """Why the setting detect.strict refuses a container in which systemd would exit, "" where it does not."""
+    """Return why the setting detect.strict refuses this container, in which systemd would exit; "" if it does not."""
     if not (case.wanted and case.settings.flag("detect.strict")):
         return ""
     sentence = obstacle or (not_root(case.container.uid) if case.container.uid else "")
@@ -164,40 +166,43 @@ def _forbidden_paths(case: Case) -> Iterator[str]:
     )
     for path in case.tmpfs_paths():
         place = case.place_of(path)
-        if place != path and not a.may_be_tmpfs(place):  # by its own name it was looked at when it was read
+        if place != path and not a.may_be_tmpfs(place):  # the path itself was checked when it was read
             where = "leads through too many links" if place == LOST else f"leads to {a.quoted(place)}"
-            yield f"{origin} names {a.quoted(path)}, which {where} in the image: no tmpfs may be mounted there"
+            yield f"{origin}: {a.quoted(path)} {where} in the image, where no tmpfs is allowed; choose another path"
 
 
 def _obstacle(case: Case) -> str:
-    """Why systemd's cgroup cannot be made writable, and what to change; "" where it can, or need not."""
+    """Return why systemd's cgroup cannot be made writable, and what to change; "" if it can, or need not."""
     if case.host.root and case.host.root.lost:
-        return f"its mounts lead through more than {case.host.root.lost} parts of symbolic links in the image; mount at fewer links"
+        return (
+            f"the container's mounts lead through more than {case.host.root.lost} path components of symbolic links in the image; "
+            "use paths with fewer links"
+        )
     index = case.mounted_at(CGROUP_PLACE)
     if index is None:
-        return f"it has no mount at {CGROUP_PLACE}; systemd needs one of type cgroup"
+        return f"the container has no mount at {CGROUP_PLACE}; add one of type cgroup"
     mount = case.mounts[index]
     if case.annotations.get(a.CGROUP) == "ro" or not (is_read_only(mount) or mount is NEW_CGROUP):
         return ""
     if not is_cgroup(mount):
         kind = "bind" if mount.is_bind else mount.type
-        return f"its mount at {CGROUP_PLACE} is a read-only {kind} mount of the host's, never made writable; remove it"
-    if not case.container.has_private("cgroup"):
-        return "it has no private cgroup namespace, so that a writable mount would be the host's cgroup tree; give it its own"
-    if not case.container.own_cgroup:
         return (
-            "it gets no cgroup of its own, so that a writable mount would be its starter's; do not disable its cgroups"
+            f"the mount at {CGROUP_PLACE} is a read-only {kind} mount from the host, which stays read-only; remove it"
         )
+    if not case.container.has_private("cgroup"):
+        return "the container has no private cgroup namespace: a writable mount would expose the host's cgroups; give it its own"
+    if not case.container.own_cgroup:
+        return "the container has no cgroup of its own: a writable mount would expose its parent's; do not disable its cgroups"
     path = case.container.cgroups_path
     if is_top(path):
-        return f"its linux.cgroupsPath {a.quoted(path)} is the top of the hierarchy; give the container a cgroup of its own"
+        return f"linux.cgroupsPath {a.quoted(path)} is the top of the hierarchy; give the container its own cgroup"
     if any(each in case.host.occupied for each in cgroups(path)):
-        return f"its linux.cgroupsPath {a.quoted(path)} is a cgroup that holds processes already; give the container its own"
+        return f"linux.cgroupsPath {a.quoted(path)} is in use: it already holds processes; give the container its own cgroup"
     if not case.host.cgroup_v2:
         return f"the host's {CGROUP_PLACE} is not cgroup v2; boot the host with systemd.unified_cgroup_hierarchy=1"
     if case.settings.flag("cgroup.require_nsdelegate") and not case.host.nsdelegate:
         return (
-            f"the host's {CGROUP_PLACE} is not mounted with nsdelegate, so that root in the container could lift its own limits; "
+            f"the host's {CGROUP_PLACE} is not mounted with nsdelegate: root in the container could lift its own limits; "
             "remount it with nsdelegate, or set cgroup.require_nsdelegate = false"
         )
     return ""

@@ -1,7 +1,7 @@
-"""Our annotations: KEYS is the table of their names and values, `read` takes them off a container.
+"""The annotations of oci-systemd: KEYS is the table of their names and values, Annotations reads them from a container.
 
-`KEY/NAME` speaks to the one container NAME of a pod and wins over `KEY`. A value is checked where it is read; every
-mistake is gathered, and what becomes of the mistakes is the caller's to decide.
+`KEY/NAME` is for the one container NAME of a pod and wins over `KEY`. Values are checked when they are read; all mistakes are
+collected, and the caller decides what they mean.
 """
 
 from __future__ import annotations
@@ -24,33 +24,37 @@ ENVIRONMENT = WANTED + ".environment"
 SELINUX = WANTED + ".selinux"
 APPARMOR = WANTED + ".apparmor"
 
-# No engine reads these, but users of other tools were told to write them.
+# No engine reads these, but the documentation of other tools recommends them.
 OLD_STOP_SIGNALS = ("io.kubernetes.cri.container-stop-signal", "io.kubernetes.cri-o.StopSignal")
 
-MAX_PATHS = 64  # tmpfs mounts that one container may ask for: each is placed among all others
+MAX_PATHS = 64  # tmpfs mounts for one container: each is placed among all the others
 MAX_PATH = 4096  # PATH_MAX
 MAX_NAMES = 64  # patterns of variables: each is compared with every variable
 MAX_NAME = 256
-ALL_NAMES = "services"  # of the environment annotation: every variable
-FORBIDDEN = ("/proc", "/sys", "/dev")  # the runtime's own mounts: a tmpfs there hides what confines the container
+ALL_NAMES = "services"  # value of the environment annotation: every variable
+FORBIDDEN = (
+    "/proc",
+    "/sys",
+    "/dev",
+)  # the runtime's own mounts: a tmpfs there hides the masks that confine the container
 
 _NAME_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_*")
 _TYPE_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 
 
 def one_of(*words: str) -> Callable[[str], str]:
-    """A check: "" if the value is one of `words`, else what it should be."""
+    """Return a check that returns "" if the value is one of `words`, else the allowed values."""
     listed = ", ".join(f'"{word}"' for word in words[:-1]) + f' or "{words[-1]}"'
     return lambda value: "" if value in words else listed
 
 
 def _signal(value: str) -> str:
-    return "" if is_signal(value) else 'a signal\'s name or number, or "none"'
+    return "" if is_signal(value) else 'a signal name or number, or "none"'
 
 
 def _paths(value: str) -> str:
     error = paths_error(split_paths(value))
-    return error and f'{error}; or "none"'
+    return error and f'{error}, or "none"'
 
 
 def _names(value: str) -> str:
@@ -58,11 +62,15 @@ def _names(value: str) -> str:
     good = len(names) <= MAX_NAMES and all(
         0 < len(name) <= MAX_NAME and _NAME_LETTERS.issuperset(name) for name in names
     )
-    return "" if good else f'"{ALL_NAMES}", or up to {MAX_NAMES} names of variables with commas, * for any letters'
+    return (
+        ""
+        if good
+        else f'"{ALL_NAMES}", or up to {MAX_NAMES} variable names separated by commas (* matches any letters)'
+    )
 
 
 def _selinux_type(value: str) -> str:
-    return "" if value and _TYPE_LETTERS.issuperset(value) else "a SELinux type, such as container_init_t"
+    return "" if value and _TYPE_LETTERS.issuperset(value) else "an SELinux type, such as container_init_t"
 
 
 def _profile(value: str) -> str:
@@ -84,17 +92,17 @@ KEYS: dict[str, Callable[[str], str]] = {
 
 
 def split_paths(value: str) -> list[str]:
-    """The paths of a tmpfs annotation, blanks trimmed; `none` is no path at all."""
+    """Return the paths in a tmpfs annotation, without blanks around them; `none` gives an empty list."""
     return [] if value.strip() == "none" else [path.strip() for path in value.split(",")]
 
 
 def split_names(value: str) -> list[str]:
-    """The patterns of an environment annotation, blanks trimmed; `services` is `*`."""
+    """Return the patterns in an environment annotation, without blanks around them; `services` gives `*`."""
     return ["*"] if value.strip() == ALL_NAMES else [name.strip() for name in value.split(",")]
 
 
 def is_like(name: str, pattern: str) -> bool:
-    """Whether `name` is of `pattern`, in which `*` stands for any letters."""
+    """Return whether `name` matches `pattern`, in which `*` stands for any letters."""
     first, *rest = pattern.split("*")
     if not rest:
         return name == pattern
@@ -111,7 +119,7 @@ def is_like(name: str, pattern: str) -> bool:
 
 
 def paths_error(paths: list[str]) -> str:
-    """ "" if each of `paths` may become a tmpfs as it is named, else what is allowed."""
+    """Return "" if a tmpfs may be mounted at each of `paths`, else what is allowed."""
     if len(paths) > MAX_PATHS:
         return f"at most {MAX_PATHS} paths"
     if all(
@@ -119,22 +127,35 @@ def paths_error(paths: list[str]) -> str:
         for path in paths
     ):
         return ""
-    return f"absolute paths; not /, nor anything at or below {', '.join(FORBIDDEN)}"
+    return f"absolute paths other than /, outside {', '.join(FORBIDDEN)}"
 
 
 def may_be_tmpfs(place: str) -> bool:
-    """Whether a tmpfs may come to this place (cleaned, links followed as far as they are known)."""
+    """Return whether a tmpfs may be mounted at `place` (cleaned, with all known links followed)."""
     return place not in ("/", LOST) and not any(is_at_or_below(place, forbidden) for forbidden in FORBIDDEN)
 
 
 def key_for(container: Container, key: str) -> str:
-    """The annotation that speaks for `key` here: `KEY/NAME` where it is there, else KEY."""
+    """Return the name of the annotation that counts for `key` here: `KEY/NAME` if present, else `key`."""
     own = f"{key}/{container.name}"
     return own if container.name and own in container.annotations else key
 
 
+def hint(name: str) -> str:
+    """Return "; did you mean KEY?" for the key whose letters differ from those of `name` in at most two; else ""."""
+    given = name.split("/", 1)[0].lower()
+    near = (key for key in KEYS if abs(len(key) - len(given)) <= 2 and _differing(key, given) <= 2)
+    best = min(near, key=lambda key: _differing(key, given), default="")
+    return best and f"; did you mean {best}?"
+
+
+def _differing(one: str, other: str) -> int:
+    """Return how many letters only one of the two words has, in any order."""
+    return sum(abs(one.count(letter) - other.count(letter)) for letter in {*one, *other})
+
+
 class Annotations:
-    """A container's values of our keys (`KEY/NAME` counted in), without the wrong ones, which `mistakes` tells by key."""
+    """The valid values of our keys on one container (including `KEY/NAME`); `mistakes` has a sentence for each invalid one."""
 
     __slots__ = ("mistakes", "unknown", "values")
 
@@ -143,7 +164,7 @@ class Annotations:
         self.mistakes: dict[str, str] = {}
         self.unknown: tuple[str, ...] = ()
         ours = [name for name in container.annotations if name.startswith(WANTED)]
-        if ours:  # as few containers have
+        if ours:  # few containers have any
             self._read(container, ours)
 
     def _read(self, container: Container, ours: list[str]) -> None:
@@ -154,7 +175,7 @@ class Annotations:
                 continue
             expected = check(value)
             if expected:
-                self.mistakes[key] = f"annotation {name} is {quoted(value)}; it takes {expected}"
+                self.mistakes[key] = f"annotation {name}: invalid value {quoted(value)}; use {expected}"
             else:
                 self.values[key] = value
         known = {*KEYS, ADJUSTED}
@@ -167,6 +188,6 @@ class Annotations:
 
 
 def quoted(value: str) -> str:
-    """`value` for a sentence: in quotes, on one line, without terminal escapes, and never longer than a line."""
+    """Return `value` for use in a sentence: quoted, on one line, without terminal escapes, shortened to fit a line."""
     shown = ascii(value)
     return shown if len(shown) <= 80 else f"{shown[:60]}…' ({len(value)} characters)"

@@ -1,7 +1,7 @@
-"""Carry out edits on an OCI spec: APPLY has one function for each kind.
+"""Apply edits to an OCI spec: APPLY has one function for each kind of edit.
 
-Law: the given spec is never modified. What changes is copied along its path; all else is shared with the given one, which
-is how `json_text.patch` knows what keeps its bytes.
+Law: the given spec is never modified. Changed values are copied along their path; the rest is shared with the given spec.
+`json_text.patch` relies on that: shared values keep their bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def apply(spec: Spec, edits: Iterable[e.Edit]) -> Spec:
-    """The spec with every edit done, in order. With no edit it is the very same object."""
+    """Return the spec with every edit applied in order; the same object if there is no edit."""
     for edit in edits:
         spec = APPLY[type(edit)](spec, edit)  # type: ignore[arg-type]  # the key is the parameter's own class
     return spec
@@ -35,7 +35,7 @@ def _array(value: Json) -> list[Json]:
 
 
 def _within(spec: Spec, path: tuple[str, ...], change: Change) -> Spec:
-    """`spec` with the value at `path` changed; objects on the way are copied, or made where there is none."""
+    """Return `spec` with the value at `path` changed; objects on the way are copied, or created if missing."""
     key, rest = path[0], path[1:]
     value = spec.get(key)
     return {**spec, key: _within(_object(value), rest, change) if rest else change(value)}

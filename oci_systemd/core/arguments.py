@@ -1,7 +1,7 @@
-"""What is appended to systemd's own arguments, where an annotation asks for it: loaded only then.
+"""Append arguments to systemd's command line if an annotation asks for it; loaded only then.
 
-What PID 1 of a container gets as arguments, systemd reads as a kernel command line (systemd, proc-cmdline.c).
-Law: a variable is appended only in a form from which the old systemd and the new read the same; a value is never told.
+In a container systemd reads PID 1's arguments as a kernel command line (systemd, proc-cmdline.c).
+Law: a variable is appended only in a form that old and new systemd read alike; a value is never shown.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
     from oci_systemd.core.rules import Finding
 
 FORWARD = "systemd.journald.forward_to_console"  # journald.conf(5)
-# What makes a log that people read, each with its reason (kernel-command-line(7), systemd-getty-generator(8)).
+# Arguments for a readable log, each with its reason (kernel-command-line(7), systemd-getty-generator(8)).
 CONSOLE_ARGUMENTS = {
     FORWARD: ("1", "journald writes each entry to the console, which the engine keeps as the container's log"),
-    "systemd.show_status": ("0", "else each start and stop stands in the log twice, once in colours"),
-    "systemd.getty_auto": ("0", "else a login prompt stands in the log"),
+    "systemd.show_status": ("0", "otherwise each start and stop appears in the log twice, once in colours"),
+    "systemd.getty_auto": ("0", "otherwise a login prompt appears in the log"),
 }
 PLAIN_TERM = "dumb"
-ENGINES_TERM = ["xterm"]  # what containerd, CRI-O, Docker and podman give a container with a terminal
+ENGINES_TERM = ["xterm"]  # set by containerd, CRI-O, Docker and podman in a container with a terminal
 
-# What belongs to PID 1 alone, to the runtime, or to what systemd and a service tell each other.
+# Variables for PID 1 alone, for the runtime, or for the protocol between systemd and a service.
 NEVER = frozenset(
     ("PATH", "HOME", "TERM", "HOSTNAME", "container", "container_uuid", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET")
 )
 NEVER_PREFIX = "LISTEN_"
 MOST_VARIABLES = 4096
-MOST = 1 << 20  # bytes in all: half of what execve(2) takes where the stack has its usual 8 MiB
-EACH = 9  # bytes that each string costs there beside its own: the NUL at its end, and a pointer
+MOST = 1 << 20  # bytes in all: half of what execve(2) takes with the usual stack of 8 MiB
+EACH = 9  # extra bytes for each string: its final NUL, and a pointer
 
 
 def arguments(case: Case) -> Iterator[Finding]:
-    """The findings on the annotations CONSOLE and ENVIRONMENT."""
+    """Yield the findings for the annotations CONSOLE and ENVIRONMENT."""
     asked = [key for key in FOUND if key in case.annotations.values]
     lost = _unreadable(case)
     for key in asked:
@@ -51,14 +51,14 @@ def arguments(case: Case) -> Iterator[Finding]:
 
 
 def _unreadable(case: Case) -> str:
-    """Why systemd would not read what is appended; "" if it would."""
+    """Return why systemd would not read appended arguments; "" if it would."""
     container = case.container
     program = container.args[0] if container.args else ""
     own = looks_like_systemd(program, located(program, container.cwd), case.settings)
     if not own or shell_script(container.args) is not None:
-        return f"the command {a.quoted(program)} is not systemd itself, and may not hand arguments on"
+        return f"the command {a.quoted(program)} is not systemd itself, and may not pass arguments on"
     if ends_within_quotes(container.args):
-        return "a quote in the arguments is not closed: systemd 252 would take what follows for a part of it; close it"
+        return "unclosed quote in the arguments: systemd 252 would read everything after it as one word; close it"
     return ""
 
 
@@ -70,7 +70,7 @@ def _console(case: Case) -> Iterator[Finding]:
     given = {each.partition("=")[0] for each in container.args}
     for key, (value, why) in CONSOLE_ARGUMENTS.items():
         if key in given:
-            yield Kept(f"argument {key}", "it is there already")
+            yield Kept(f"argument {key}", "already set")
         else:
             yield e.AppendArguments((f"{key}={value}",), why)
     if container.terminal is not False:
@@ -78,17 +78,17 @@ def _console(case: Case) -> Iterator[Finding]:
 
 
 def _term(case: Case) -> Iterator[Finding]:
-    """systemd writes colours, and from 257 on resets of the terminal, unless it is a dumb one (terminal-util.c)."""
+    """systemd writes colours, and since 257 terminal resets, unless TERM is dumb (terminal-util.c)."""
     if case.env("TERM")[-1:] in ([], ENGINES_TERM):
-        yield e.SetEnv("TERM", PLAIN_TERM, "else systemd writes colours and escape sequences into the log")
+        yield e.SetEnv("TERM", PLAIN_TERM, "otherwise systemd writes colours and escape sequences into the log")
     else:
-        yield Kept("environment TERM", "the container has its own")
+        yield Kept("environment TERM", "already set")
 
 
 def _environment(case: Case) -> Iterator[Finding]:
     container = case.container
     if len(container.env) > MOST_VARIABLES:
-        yield Warn(f"no variable reaches the services: there are more than {MOST_VARIABLES}")
+        yield Warn(f"no variable reaches the services: the container has more than {MOST_VARIABLES}")
         return
     variables = _variables(container.env)
     patterns = a.split_names(case.annotations.get(a.ENVIRONMENT))
@@ -98,18 +98,18 @@ def _environment(case: Case) -> Iterator[Finding]:
         if _is_private(name) or not any(a.is_like(name, each) for each in patterns):
             continue
         if there.get(name) == value:
-            yield Kept(f"argument {SETENV}{name}", "it is there already")
+            yield Kept(f"argument {SETENV}{name}", "already set")
             continue
         why, form = _carried(name, value, room)
         room -= _size(form)
         if why:
             yield Warn(f"variable {a.quoted(name)} does not reach the services: {why}")
         else:
-            yield e.AppendArguments(form, "services get the variable by it", f"{SETENV}{name}=…")
+            yield e.AppendArguments(form, "passes the variable to the services", f"{SETENV}{name}=…")
 
 
 def _variables(env: tuple[str, ...]) -> dict[str, str]:
-    """What each variable says; of several with one name the last counts."""
+    """Return each variable's value; if a name is repeated, the last one counts."""
     pairs = (each.partition("=") for each in env)
     return {name: value for name, equals, value in pairs if equals}
 
@@ -119,12 +119,12 @@ def _is_private(name: str) -> bool:
 
 
 def _missed(patterns: list[str], variables: dict[str, str]) -> Iterator[Warn]:
-    """Names that a person wrote out, and that stand for nothing."""
+    """Yield a warning for each name that is written out but matches no variable."""
     for name in patterns:
         if "*" not in name and _is_private(name):
-            yield Warn(f"variable {name} does not reach the services: it is PID 1's own")
+            yield Warn(f"variable {name} does not reach the services: it is reserved for PID 1")
         elif "*" not in name and name not in variables:
-            yield Warn(f"variable {name} does not reach the services: the container has none of that name")
+            yield Warn(f"variable {name} does not reach the services: the container does not have it")
 
 
 def _size(strings: tuple[str, ...]) -> int:
@@ -132,21 +132,19 @@ def _size(strings: tuple[str, ...]) -> int:
 
 
 def _carried(name: str, value: str, room: int) -> tuple[str, tuple[str, ...]]:
-    """Why the variable cannot be carried, "" if it can; and the arguments that carry it."""
+    """Return why the variable cannot be passed ("" if it can), and the arguments that pass it."""
     if not is_name(name):
-        return "systemd takes letters, digits and _ in a name, and no digit first", ()
+        return "systemd allows letters, digits and _ in a name, and no digit first", ()
     if len(value) > min(room, LONGEST):
         return TOO_LONG, ()
     if not is_text(value):
         return "its value has control characters, which systemd 252 would change", ()
     form = form_of(name, value)
     if not form:
-        return "its value has both kinds of quotes, which systemd 252 would take away", ()
+        return "its value has both kinds of quotes, which systemd 252 would remove", ()
     too_long = _size(form) > room or _size(form[-1:]) - EACH > LONGEST
     return (TOO_LONG, ()) if too_long else ("", form)
 
 
-TOO_LONG = (
-    f"an argument is at most {(LONGEST + 1) >> 10} KiB long, and all of arguments and environment {MOST >> 20} MiB"
-)
+TOO_LONG = f"too long: at most {(LONGEST + 1) >> 10} KiB for one argument, and {MOST >> 20} MiB for all arguments and variables"
 FOUND = {a.CONSOLE: _console, a.ENVIRONMENT: _environment}

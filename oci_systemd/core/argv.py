@@ -1,8 +1,8 @@
-"""The runtime's command line: which options take a value, and what a call asks for.
+"""Parse the runtime's command line: which options take a value, and which container a call is about.
 
-Law: a parse never fails. What the tables do not know is left in place, and a call that is not understood is not ours.
-runc parses with Go's flag package (`-bundle X` and `--bundle X` are one) and reorders options behind the ID; crun with
-argp (`-bDIR`). Read here: runc 1.1 to 1.4 (main.go, create.go, run.go, kill.go), crun 1.8 to 1.21 (crun.c, create.c, run.c,
+Law: a parse never fails. Unknown options stay in place, and a call that is not understood is passed on unchanged.
+runc parses with Go's flag package (`-bundle X` equals `--bundle X`) and accepts options after the ID; crun uses
+argp (`-bDIR`). Sources: runc 1.1 to 1.4 (main.go, create.go, run.go, kill.go), crun 1.8 to 1.21 (crun.c, create.c, run.c,
 kill.c), youki's common ones.
 """
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 VALUE, FLAG = True, False
 
-# Global options: name -> whether a value follows. Short and long forms alike; dashes left out.
+# Global options: name -> whether a value follows. Short and long forms, without dashes.
 GLOBAL: dict[str, bool] = {
     "root": VALUE,
     "log": VALUE,
@@ -46,11 +46,11 @@ COMMANDS: dict[str, dict[str, bool]] = {
 }
 HELP = frozenset({"help", "h", "?", "usage", "version", "v", "V"})
 TRUE = frozenset({"1", "t", "T", "true", "True", "TRUE"})  # Go, strconv.ParseBool
-UNTOLD = frozenset({"log", "log-format", "log-level", "debug"})  # what a `state` call of ours must not share
+UNTOLD = frozenset({"log", "log-format", "log-level", "debug"})  # not passed on to our own `state` call
 
 
 class Option:
-    """One option as given: its name without dashes, its value (None for a flag), and the words it was written in."""
+    """One option as given: its name without dashes, its value (None for a flag), and its words on the command line."""
 
     __slots__ = ("name", "value", "words")
 
@@ -61,7 +61,7 @@ class Option:
 
 
 class Invocation:
-    """A `create`, `run` or `kill`: its options and what stands beside them, the ID first."""
+    """A call of `create`, `run` or `kill`: its options and its other words, the ID first."""
 
     __slots__ = ("command", "globals", "options", "words")
 
@@ -81,18 +81,18 @@ class Invocation:
 
     @property
     def config(self) -> str:
-        """The path of the config.json. crun's --config names another, from the working directory (create.c, run.c)."""
+        """The path of config.json. crun's --config is relative to the working directory (create.c, run.c)."""
         named = _last(self.options, ("config", "f"))
         return named if named not in ("", "config.json") else f"{self.bundle}/config.json"
 
     @property
     def own_cgroup(self) -> bool:
-        """Whether the runtime makes a cgroup for the container (crun(1), --cgroup-manager)."""
+        """Whether the runtime creates a cgroup for the container (crun(1), --cgroup-manager)."""
         return _last(self.globals, ("cgroup-manager",)) != "disabled"
 
     @property
     def systemd_cgroup(self) -> bool:
-        """Whether the runtime has systemd make a scope (runc(8), --systemd-cgroup; crun(1), --cgroup-manager)."""
+        """Whether the runtime creates a systemd scope (runc(8), --systemd-cgroup; crun(1), --cgroup-manager)."""
         found = False
         for option in self.globals:
             if option.name == "systemd-cgroup":
@@ -103,7 +103,7 @@ class Invocation:
 
     @property
     def log(self) -> str:
-        """The file of --log; "" where there is none, or crun's is no file (crun(1): file:, journald:, syslog:)."""
+        """The file given with --log; "" if there is none, or crun logs elsewhere (crun(1): file:, journald:, syslog:)."""
         named = _last(self.globals, ("log",))
         return "" if named.startswith(("journald:", "syslog:")) else named.removeprefix("file:")
 
@@ -115,12 +115,12 @@ class Invocation:
         return any(option.name in names for option in self.options)
 
     def state_call(self) -> list[str]:
-        """The words of the same runtime's `state ID`: its globals but those that write somewhere."""
+        """Return the words of a `state ID` call to the same runtime: its global options without those for logging."""
         return [*_words(option for option in self.globals if option.name not in UNTOLD), "state", self.id]
 
     def place_of_signal(self, words: Sequence[str]) -> int:
-        """The place, from 1, of this `kill`'s signal among `words`, which it was parsed from; one past them where it has none.
-        Options may follow it, and none of them takes a value."""
+        """Return the position, from 1, of the signal of this `kill` among `words`, its command line; without a signal, one past
+        the end. Options may follow the signal, and none of them takes a value."""
         given = self.words[1:]
         return len(words) - words[::-1].index(given[-1]) if given else len(words) + 1
 
@@ -134,7 +134,7 @@ def _last(options: Sequence[Option], names: tuple[str, ...]) -> str:
 
 
 def parse(words: Sequence[str]) -> Invocation | None:
-    """The Invocation that these words after the runtime's name are; None for any other call, or one for help or the version."""
+    """Return the Invocation in these words after the runtime's name; None for any other call, for help and for the version."""
     globals, rest = _options(words, GLOBAL, stop=True)
     if not rest or rest[0] not in COMMANDS or _asks_for_help(globals):
         return None
@@ -149,7 +149,7 @@ def _asks_for_help(options: list[Option]) -> bool:
 
 
 def _options(words: Sequence[str], table: Mapping[str, bool], *, stop: bool) -> tuple[list[Option], list[str]]:
-    """The options among `words` and the words beside them; with `stop`, up to the first word that is no option."""
+    """Return the options among `words` and the other words; with `stop`, stop at the first word that is not an option."""
     options: list[Option] = []
     beside: list[str] = []
     rest = iter(words)

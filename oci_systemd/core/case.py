@@ -1,4 +1,4 @@
-"""One container's case before the rules: everything that they may look at, and where its mounts lead."""
+"""Case: everything about one container that the rules may read, and where its mounts really are."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from oci_systemd.core.host import Host
     from oci_systemd.core.settings import Settings
 
-# Where /var/run is a link, a mount there lies on /run and hides /run/lock; where the link cannot be seen, a tmpfs directly
-# after that mount serves both.
+# If /var/run is a link, a mount there covers /run and hides /run/lock. If the link cannot be seen, a tmpfs directly after that
+# mount is right in both cases.
 TWIN = "/var/run/lock"
 
-READ = ("CREDENTIALS_DIRECTORY", "TERM", "container", "container_uuid")  # the variables that rules look at
+READ = ("CREDENTIALS_DIRECTORY", "TERM", "container", "container_uuid")  # the variables that rules read
 
 
 class View:
-    """Where paths lead by one set of links, past the mounts at `destinations`, a list that changes by `Case` alone."""
+    """Where paths lead through one set of links, below the mounts at `destinations`. Only `Case` changes that list."""
 
     __slots__ = ("_destinations", "_places", "_prefixes", "_reach", "links")
 
@@ -34,11 +34,11 @@ class View:
         self._places: list[str] | None = None
 
     def _leads(self, path: str) -> bool:
-        """Whether a link may stand on the way to `path`, which is cleaned."""
+        """Return whether a link may be on the way to `path`, which is cleaned."""
         return (path + "/").startswith(self._prefixes)
 
     def added(self, index: int, destination: str) -> None:
-        """A mount was inserted. Every other place stays what it was, unless this one hides a link."""
+        """Note that a mount was inserted. The other places stay the same unless this mount hides a link."""
         if self._places is None:
             return
         place = self._place(destination, self._places[:index])
@@ -48,17 +48,17 @@ class View:
             self._places.insert(index, place)
 
     def removed(self) -> None:
-        """A mount was removed: the links that it hid count again."""
+        """Note that a mount was removed: links that it hid count again."""
         self._places = None
 
     def places(self) -> list[str]:
-        """The place of each mount."""
+        """Return the place of each mount."""
         if self._places is None:
             self._places = places(self._destinations, self.links)
         return self._places
 
     def place(self, path: str) -> str:
-        """Where `path` leads."""
+        """Return where `path` leads."""
         return self._place(path, self.places())
 
     def _place(self, path: str, covered: list[str]) -> str:
@@ -66,10 +66,10 @@ class View:
 
 
 class Case:
-    """`mounts` begins as the container's own. Rules add mounts to it and remove them; nothing else changes.
+    """One container for the rules. `mounts` starts as the container's own; rules add and remove mounts, and change nothing else.
 
-    Two views, the same one where the root file system is visible. Where it is not: `placing` has the usual links, so that
-    nothing is hidden should they be there; `presence` has none, so that nothing is left out should they not.
+    There are two views; they are the same if the root file system is visible. If not: `placing` assumes the usual links, and no
+    mount is hidden if they exist; `presence` assumes none, and no mount is left out if they do not.
     """
 
     __slots__ = (
@@ -92,7 +92,7 @@ class Case:
         self.placing = self.presence if host.root else View(self.destinations, USUAL_LINKS)
 
     def add_mount(self, index: int, mount: Mount) -> None:
-        """Have `mount` stand at `index`."""
+        """Insert `mount` at `index`."""
         self.mounts.insert(index, mount)
         self.destinations.insert(index, mount.destination)
         for view in {self.presence, self.placing}:
@@ -105,7 +105,7 @@ class Case:
             view.removed()
 
     def mounted_at(self, path: str) -> int | None:
-        """The index of the visible mount at `path`, None if there is none. The twin counts wherever it follows its mount."""
+        """Return the index of the visible mount at `path`, or None. The twin counts anywhere after its mount."""
         twin = self._place_of_twin(path)
         if twin is not None:
             later = self.destinations[twin:]
@@ -117,22 +117,22 @@ class Case:
         return last if visible(last, found) else None
 
     def _place_of_twin(self, path: str) -> int | None:
-        """Directly after the last mount at /var/run, for TWIN where the root file system cannot be seen; else None."""
+        """Return the index after the last mount at /var/run, for TWIN in an invisible root file system; else None."""
         if path != TWIN or self.host.root is not None or "/var/run" not in self.destinations:
             return None
         return len(self.mounts) - self.destinations[::-1].index("/var/run")
 
     def covers(self, path: str) -> bool:
-        """Whether a mount hides what the image has at `path`."""
+        """Return whether a mount hides the image's file at `path`."""
         return is_covered(self.presence.place(path), self.presence.places())
 
     def place_of(self, path: str) -> str:
-        """Where `path` leads, as far as it can be known."""
+        """Return where `path` leads, as far as is known."""
         return self.placing.place(path)
 
     def position_for(self, path: str) -> int:
-        """Where a mount at `path` belongs: after the last one at any of its parents, else before the first one that it would
-        hide, else last. Never where it would hide one should the usual links not be there."""
+        """Return the index for a mount at `path`: after the last mount at one of its parents, else before the first mount that it
+        would hide, else last. It never hides a mount if the usual links do not exist."""
         twin = self._place_of_twin(path)
         if twin is not None:
             return twin
@@ -142,8 +142,8 @@ class Case:
         return min(after or before, _room(self.presence.place(path), self.presence.places())[1])
 
     def tmpfs_paths(self) -> list[str]:
-        """The paths that are to have a tmpfs, the annotation's, else the setting's: cleaned, each once, and what lies above
-        others first, since a tmpfs hides the image's links below it."""
+        """Return the paths for a tmpfs, from the annotation or else the setting: cleaned, each once, parents first, since a tmpfs
+        hides the image's links below it."""
         if self._paths is None:
             self._paths = self._tmpfs_paths()
         return self._paths
@@ -157,13 +157,13 @@ class Case:
         return sorted(set(cleaned))
 
     def env(self, name: str) -> list[str]:
-        """Every value that the environment gives `name`, one of READ, in order."""
+        """Return every value of the variable `name`, one of READ, in order."""
         prefix = name + "="
         return [entry[len(prefix) :] for entry in self.container.env if entry.startswith(prefix)]
 
 
 def _room(target: str, found: list[str]) -> tuple[int, int]:
-    """Among mounts at these places: after which index one at `target` is seen, and up to which it hides none that is seen."""
+    """Return from which index a mount at `target` is visible among these places, and up to which index it hides none of them."""
     above = [index for index, place in enumerate(found) if target.startswith(place) and is_below(target, place)]
     after = above[-1] + 1 if above else 0
     below = target if target == "/" else target + "/"

@@ -1,7 +1,7 @@
-"""How systemd reads PID 1's arguments: two readers, the old one's and the new one's, and forms that both read alike.
+"""How systemd reads PID 1's arguments: an old reader and a new one, and forms that both read alike.
 
-Up to 252 it joins them by blanks and splits the result, as a shell would: quotes go, blanks part words (proc_cmdline,
-extract_first_word with EXTRACT_UNQUOTE|EXTRACT_RELAX|EXTRACT_RETAIN_ESCAPE). Later ones take each argument as it is
+Up to 252 systemd joins them with blanks and splits the result like a shell: it removes quotes and splits at blanks (proc_cmdline,
+extract_first_word with EXTRACT_UNQUOTE|EXTRACT_RELAX|EXTRACT_RETAIN_ESCAPE). Later versions read each argument as it is
 (proc_cmdline_strv). Measured with 252, 257 and 262: `python -m tests.measure environment`.
 """
 
@@ -21,27 +21,27 @@ _NAME = _FIRST | frozenset("0123456789")
 
 
 def is_name(name: str) -> bool:
-    """Return whether systemd takes `name` for a variable's (env_name_is_valid)."""
+    """Return whether systemd accepts `name` as a variable's name (env_name_is_valid)."""
     return name[:1] in _FIRST and _NAME.issuperset(name)
 
 
 def is_text(value: str) -> bool:
-    """Return whether the old reader sees `value` as it is: control characters but tab and newline it writes as escapes."""
+    """Return whether the old reader keeps `value` as it is: it escapes control characters other than tab and newline."""
     return value.isprintable() or not any(map(_is_changed, value))
 
 
 def _is_changed(letter: str) -> bool:
-    """C0, DEL and C1 (unichar_is_control); what is no character, and so no UTF-8 (unichar_is_valid)."""
+    """Match C0, DEL and C1 (unichar_is_control), and code points that are not characters (unichar_is_valid)."""
     code = ord(letter)
     control = (code < 0x20 and letter not in "\t\n") or 0x7F <= code <= 0x9F
     return control or 0xD800 <= code <= 0xDFFF or 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE
 
 
 def form_of(name: str, value: str) -> tuple[str, ...]:
-    """Return the arguments from which both readers take this variable, and nothing else; () if there are none.
+    """Return arguments from which both readers read this variable and nothing else; () if that is impossible.
 
-    Where the old reader would change the plain one, it gets its own, in quotes, with which the new one can do nothing. The new
-    one's stands before, between two quotes: for the old one a single word, which it does not know.
+    If the old reader would change the plain argument, it gets a quoted one, which the new reader ignores. The plain one for the new
+    reader comes first, between two quotes: the old reader sees one word, which it does not know.
     """
     plain = f"{SETENV}{name}={value}"
     if not any(each in value for each in (*QUOTES, *BLANKS)):
@@ -51,17 +51,17 @@ def form_of(name: str, value: str) -> tuple[str, ...]:
 
 
 def ends_within_quotes(args: Iterable[str]) -> bool:
-    """Return whether the old reader would take what follows for a part of the last word."""
+    """Return whether the old reader would read a following argument as part of the last word."""
     return _split(" ".join(args))[1]
 
 
 def words(args: Iterable[str]) -> list[str]:
-    """Return what the old reader makes of these arguments."""
+    """Return the words that the old reader finds in these arguments."""
     return _split(" ".join(args))[0]
 
 
 def _split(text: str) -> tuple[list[str], bool]:
-    """The words, and whether a quote is open at the end."""
+    """Return the words, and whether a quote is open at the end."""
     found: list[str] = []
     word: list[str] | None = None
     quote = ""
@@ -80,7 +80,7 @@ def _split(text: str) -> tuple[list[str], bool]:
 
 
 def setenvs(args: Iterable[str]) -> dict[str, str]:
-    """Return the variables that both readers find in `args`, each with its last value; only those on which they agree."""
+    """Return the variables that both readers find in `args` with the same value; the last one of a name counts."""
     if not any(SETENV in each for each in args):
         return {}
     old = _variables(words(args))

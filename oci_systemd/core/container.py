@@ -1,6 +1,6 @@
-"""The facts about a container that the rules read, taken from an OCI spec. Nothing else of the spec is looked at.
+"""The facts about a container that the rules read, taken from an OCI spec. The rest of the spec is not read.
 
-Law: a wrong type where we read is a SpecError that names the place; what we do not read may be anything.
+Law: a wrong type in a value that is read is a SpecError that names its place; all other values may have any type.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from oci_systemd.core.json_text import Json
 
-# Who writes these: containerd internal/cri/annotations, CRI-O pkg/annotations, cri-dockerd.
+# Sources: containerd internal/cri/annotations, CRI-O pkg/annotations, cri-dockerd.
 SANDBOX = {
     "io.kubernetes.cri.container-type": "sandbox",
     "io.kubernetes.cri-o.ContainerType": "sandbox",
     "io.kubernetes.docker.type": "podsandbox",
 }
 CONTAINERD, CRIO = "io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"  # on every container of each
-# The annotations by which an engine names a container, its pod's UID, name and namespace: containerd's, and all others'.
+# Annotations with the container's name and its pod's UID, name and namespace: containerd's, and all other engines'.
 OF_CONTAINERD = (
     "io.kubernetes.cri.container-name",
     "io.kubernetes.cri.sandbox-uid",
@@ -35,7 +35,7 @@ OF_OTHERS = (
     "io.kubernetes.pod.name",
     "io.kubernetes.pod.namespace",
 )
-CRIO_CGROUPS = (":crio:", "/crio-")  # in the path of each of its containers' cgroups, by either driver
+CRIO_CGROUPS = (":crio:", "/crio-")  # in every cgroup path that CRI-O writes, with either driver
 
 
 class Mount:
@@ -55,19 +55,18 @@ class Mount:
 
 
 def is_bind(type: str, options: Sequence[str]) -> bool:
-    """runc takes any type for a bind mount where the options say so (specconv, createLibcontainerMount)."""
+    """Return whether runc makes a bind mount: the options alone are enough (specconv, createLibcontainerMount)."""
     return type in ("bind", "rbind") or "bind" in options or "rbind" in options
 
 
 class Container:
-    """What the core knows of one container. Everything is a plain value; nothing is changed after construction.
+    """The facts about one container, as plain values that do not change after construction.
 
-    `root_path` is the root file system as the spec names it: absolute, or relative to the bundle; "" where it names none.
-    `capabilities` are the bounding ones, which is what a service of root's can have; None where they cannot be seen.
-    `cwd` is "" if unknown. `cgroups_path` is linux.cgroupsPath, unchanged. `own_cgroup` is false where the
-    runtime was told to make none (podman --cgroups=disabled): a private cgroup namespace then begins at the cgroup of whoever
-    starts it, which may be the host's root. `scope` is whether the runtime has the host's systemd make a scope for it, None where
-    that is not known. `terminal` is None where it cannot be seen.
+    `root_path` is the root file system in the spec: absolute, or relative to the bundle; "" if unset.
+    `capabilities` is the bounding set, the most that a service of root can have; None if unknown.
+    `cwd` is "" if unknown. `cgroups_path` is linux.cgroupsPath, unchanged. `own_cgroup` is false if the runtime creates no cgroup
+    (podman --cgroups=disabled): a private cgroup namespace then starts at the cgroup of the calling process, possibly the host's
+    root. `scope` tells whether the runtime creates a systemd scope on the host, None if unknown. `terminal` is None if unknown.
     """
 
     __slots__ = (
@@ -153,17 +152,17 @@ class Container:
 
     @property
     def pod(self) -> str:
-        """`namespace/name` of the pod, as far as the engine tells; "" outside Kubernetes."""
+        """`namespace/name` of the pod, as far as known; "" outside Kubernetes."""
         return "/".join(part for part in (self.pod_namespace, self.pod_name) if part)
 
     def has_private(self, namespace: str) -> bool:
-        """Whether the container gets a namespace of its own: it is listed, without a path (runtime-spec, config-linux)."""
+        """Return whether the container gets its own namespace: listed without a path (runtime-spec, config-linux)."""
         return self.namespaces.get(namespace) == ""
 
 
 def from_spec(spec: Json, id: str = "", *, own_cgroup: bool = True, systemd_cgroup: bool | None = None) -> Container:
-    """The Container that an OCI spec (the value of a config.json) describes; `id` is the runtime's argument, "" if unknown, and
-    `systemd_cgroup` whether it was told to make systemd scopes, None where its command line cannot be seen."""
+    """Return the Container for an OCI spec (the value of a config.json). `id` is the runtime's argument, "" if unknown;
+    `systemd_cgroup` tells whether the runtime creates systemd scopes, None if its command line is unknown."""
     root = _Reader(spec, "")
     process, linux = root.object("process"), root.object("linux")
     namespaces = linux.objects("namespaces")
@@ -197,10 +196,9 @@ def from_spec(spec: Json, id: str = "", *, own_cgroup: bool = True, systemd_cgro
 
 
 def identity(annotations: Mapping[str, str], cgroups_path: str = "") -> tuple[str, ...]:
-    """The container's name, its pod's UID, name and namespace, as the engine that wrote the spec has them; "" for each unknown one.
+    """Return the container's name and its pod's UID, name and namespace, as set by the engine; "" for each unknown one.
 
-    CRI-O hands on every annotation that a pod's author writes, so that containerd's keys may stand beside its own; the path of the
-    cgroup is the engine's alone.
+    CRI-O passes on every annotation of the pod, which may include containerd's keys. Only the engine sets the path of the cgroup.
     """
     crio = CRIO in annotations and (CONTAINERD not in annotations or any(mark in cgroups_path for mark in CRIO_CGROUPS))
     keys = OF_CONTAINERD if CONTAINERD in annotations and not crio else OF_OTHERS
@@ -212,25 +210,23 @@ def _mount(entry: _Reader) -> Mount:
 
 
 class _Reader:
-    """One object of the spec, read by key and type. `null` is what is absent, or "" (Go's encoding/json).
+    """One object of the spec, read by key and type. `null` counts as absent, or as "" (Go's encoding/json).
 
-    Go takes a key in any spelling of upper and lower case for the field, C takes none but the right one. So a wrong spelling is
-    bad input, unless the object is a map, where every key stands for itself.
+    Go ignores upper and lower case in a field's name, C does not. A wrong spelling is therefore an error, except in a map, whose
+    keys are free.
     """
 
     def __init__(self, value: Json, place: str, *, is_map: bool = False) -> None:
         if not isinstance(value, dict):
-            raise SpecError(f"{place or 'the spec'} is {_type(value)} where an object belongs")
+            raise SpecError(f"{place or 'spec'}: expected an object, found {_type(value)}")
         self.value = value
         self.place = place
         self.folded = set() if is_map else {key.casefold() for key in value}
         if not is_map and len(self.folded) != len(value):
-            raise SpecError(
-                f"{place or 'the spec'} has keys that differ in upper and lower case alone: {self._alike()}"
-            )
+            raise SpecError(f"{place or 'spec'}: keys that differ only in upper and lower case: {self._alike()}")
 
     def _alike(self) -> str:
-        """Two keys that differ in case alone."""
+        """Return two keys that differ only in upper and lower case."""
         seen: dict[str, str] = {}
         return next(
             f"{seen[key.casefold()]} and {key}" for key in self.value if seen.setdefault(key.casefold(), key) != key
@@ -239,11 +235,11 @@ class _Reader:
     def _get(self, key: str) -> Json:
         value = self.value.get(key)
         if value is None and key not in self.value and key.casefold() in self.folded:
-            raise SpecError(f"{self._at(key)} is spelled with other upper and lower case; runtimes disagree on it")
+            raise SpecError(f"{self._at(key)}: the key has wrong upper and lower case; runtimes disagree on it")
         return value
 
     def _wrong(self, key: str, value: Json, expected: str) -> SpecError:
-        return SpecError(f"{self._at(key)} is {_type(value)} where {expected} belongs")
+        return SpecError(f"{self._at(key)}: expected {expected}, found {_type(value)}")
 
     def _at(self, key: str) -> str:
         return f"{self.place}.{key}" if self.place else key
@@ -270,7 +266,7 @@ class _Reader:
     def strings(self, key: str) -> list[str]:
         values = self._list(key)
         strings = [value for value in values if isinstance(value, str)]
-        if len(strings) != len(values):  # only then is each one named
+        if len(strings) != len(values):  # only then look at each one
             return [self._text(value, f"{key}[{index}]") for index, value in enumerate(values)]
         return strings
 

@@ -1,4 +1,4 @@
-"""Is this container's PID 1 systemd? The first rule that matches answers, with its reason in words."""
+"""Decide whether a container's PID 1 is systemd. The first rule that matches decides, and gives the reason."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ if TYPE_CHECKING:
 
 INITS = ("/sbin/init", "/usr/sbin/init", "/usr/local/sbin/init", "/usr/bin/init", "/bin/init")
 SHELLS = ("sh", "ash", "bash", "dash")
-# Options of a shell that take the next word (POSIX, sh; bash(1), "Invocation"); of a cluster, its letters o and O do.
+# Shell options that take the next word (POSIX, sh; bash(1), "Invocation"). In a cluster of letters, o and O do too.
 SHELL_VALUES = ("--rcfile", "--init-file")
 WITHOUT_EXEC = (
-    "{0} starts {1} without exec: where the shell stays PID 1, as dash does, systemd exits (Explicit --user argument required); "
+    "{0} starts {1} without exec: if the shell stays PID 1, as dash does, systemd exits (Explicit --user argument required); "
     'write "exec {1}"'
 )
+LEFT_ALONE = "left alone: "  # before the obstacle in a warning
 LONGEST_SHOWN = 80
 _WORD_ENDS = " \t\n;&|<>()"
 
 
 class Verdict:
-    """Whether the container is wanted, whether an annotation asked for it, why, and what to report beside."""
+    """Whether the container is wanted, whether an annotation asked for it, the reason, and warnings."""
 
     __slots__ = ("asked", "reason", "wanted", "warnings")
 
@@ -37,13 +38,13 @@ class Verdict:
         self.warnings = warnings
 
     def but(self, obstacle: str) -> Verdict:
-        """That of a container which is left alone after all, for this `obstacle`."""
-        warnings = (*self.warnings, f"left alone: {obstacle}")
+        """Return the verdict of a container that is left alone because of `obstacle`."""
+        warnings = (*self.warnings, f"{LEFT_ALONE}{obstacle}")
         return Verdict(False, f"{self.reason}, but {obstacle}", warnings=warnings)
 
 
 def command(args: tuple[str, ...]) -> str:
-    """The program that these arguments start: the first word of `sh -c "…"`, after an `exec`, counts as the program."""
+    """Return the program that these arguments start; for `sh -c "…"` the first word of the script, after `exec`."""
     script = shell_script(args)
     if script is None:
         return args[0] if args else ""
@@ -52,7 +53,7 @@ def command(args: tuple[str, ...]) -> str:
 
 
 def shell_script(args: tuple[str, ...]) -> str | None:
-    """The script that a shell among these arguments runs by -c; None where there is none."""
+    """Return the script that a shell in these arguments runs with -c; None if there is none."""
     if not args or args[0].rpartition("/")[2] not in SHELLS:
         return None
     runs, rest = False, iter(args[1:])
@@ -71,13 +72,13 @@ def shell_script(args: tuple[str, ...]) -> str | None:
 
 
 def has_exec(script: str) -> bool:
-    """Whether the script's first command takes the shell's place."""
+    """Return whether the script's first command replaces the shell."""
     return _first_word(script)[0] == "exec"
 
 
 def located(program: str, cwd: str) -> str:
-    """The path that `program` is, cleaned: with a slash and not absolute, from `cwd`, as the kernel takes it. A bare word
-    stays, and so does what cannot be located."""
+    """Return the cleaned path of `program`. A relative path starts at `cwd`, as for the kernel. A bare word, and a path that cannot
+    be located, are returned unchanged."""
     if program.startswith("/"):
         return clean(program)
     if "/" not in program or not cwd or program.rpartition("/")[2] in DOTS:
@@ -96,7 +97,7 @@ def _first_word(script: str) -> tuple[str, str]:
 
 
 def looks_like_systemd(program: str, path: str, settings: Settings) -> str:
-    """Why `program`, which is `located` at `path`, counts as systemd by its name, "" if it does not."""
+    """Return why `program`, `located` at `path`, counts as systemd by its name; "" if it does not."""
     shown = _shown(program)
     if path.rpartition("/")[2] == "systemd":
         return f"the command {shown} is named systemd"
@@ -108,7 +109,7 @@ def looks_like_systemd(program: str, path: str, settings: Settings) -> str:
 
 
 def _shown(program: str) -> str:
-    """`program` as it is, where it is an ordinary one."""
+    """Return `program` unquoted if it is short and printable, else quoted."""
     return program if len(program) <= LONGEST_SHOWN and program.isprintable() else quoted(program)
 
 
@@ -117,7 +118,7 @@ def asks_for_cgroup(annotations: Annotations) -> bool:
 
 
 def detect(container: Container, annotations: Annotations, settings: Settings, root: Root | None) -> Verdict:
-    """The contract's rules in their order. An asking annotation that is wrong or cannot be met is Refused."""
+    """Return the Verdict. Raise Refused if the annotation that asks is invalid or cannot be met."""
     if container.is_sandbox:
         return Verdict(False, "it is a pod's sandbox")
     if WANTED in annotations.mistakes:
@@ -139,7 +140,7 @@ def detect(container: Container, annotations: Annotations, settings: Settings, r
     other = _other_program(path, container, root)
     if other:
         reason = f"{_shown(program)} leads to {other}, a program that is not systemd"
-        return Verdict(False, reason, warnings=(f'{reason}; if it is, set annotation {WANTED} to "true"',))
+        return Verdict(False, reason, warnings=(f'{reason}; if it is systemd, set annotation {WANTED} to "true"',))
     script = shell_script(container.args)
     shell = script is not None and not has_exec(script)
     return Verdict(
@@ -148,7 +149,7 @@ def detect(container: Container, annotations: Annotations, settings: Settings, r
 
 
 def _without_pid_namespace(name: str, asked: bool, *, strict: bool, looks: str, annotations: Annotations) -> Verdict:
-    reason = "it has no private PID namespace, so that systemd would not be PID 1"
+    reason = "the container has no private PID namespace: systemd would not be PID 1"
     if asked:
         raise Refused(
             f'annotation {name} is "true", but {reason}; give the pod or container its own PID namespace',
@@ -160,12 +161,12 @@ def _without_pid_namespace(name: str, asked: bool, *, strict: bool, looks: str, 
 
 
 def strictly(sentence: str) -> str:
-    """The sentence with which the setting detect.strict refuses a container that did not ask, and how to have it started."""
+    """Return the sentence for a container that the setting detect.strict refuses: the cause, and how to start it anyway."""
     return f'{sentence}, or set annotation {WANTED} to "false" (the setting detect.strict is true on this node)'
 
 
 def _other_program(path: str, container: Container, root: Root | None) -> str:
-    """The ELF program that an init's path leads to and that is not systemd; "" if there is none or it cannot be known."""
+    """Return the ELF program other than systemd that an init's path leads to; "" if there is none, or it is unknown."""
     if root is None or path not in INITS:
         return ""
     covered = places([mount.destination for mount in container.mounts], root.links)

@@ -1,6 +1,6 @@
-"""The edits that an Adjustment is made of: small, printable, each with its reason. `apply` carries them out on a spec.
+"""The edits of an Adjustment: small, printable, each with its reason. `apply` applies them to a spec.
 
-Another kind of edit is a class here, a row in `apply.APPLY` and one in the NRI shell's table.
+A new kind of edit is a class here, a row in `apply.APPLY` and a row in the NRI shell's table.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ class Edit:
     __slots__ = ("reason",)
     reason: str
     secret: tuple[str, ...] = ()
-    """Of its own values the ones that no log and no `explain` may tell."""
+    """Names of the values that neither a log nor `explain` may show."""
 
     def __str__(self) -> str:
-        raise NotImplementedError  # each kind says what it does
+        raise NotImplementedError  # each kind has its own
 
 
 class AddMount(Edit):
-    """Insert `mount` so that it stands at `index` of the mounts as they are when this edit's turn comes."""
+    """Insert `mount` at `index`, counted after all earlier edits."""
 
     __slots__ = ("index", "mount")
 
@@ -47,7 +47,7 @@ class RemoveMount(Edit):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"no mount of a volume at {self.destination}"
+        return f"remove the volume at {self.destination}"
 
 
 class SetMountOptions(Edit):
@@ -66,7 +66,7 @@ class SetMountOptions(Edit):
 
 
 class SetEnv(Edit):
-    """Set one variable of the process, in the place of the first one of that name, and drop any other of that name."""
+    """Set one environment variable. It replaces the first one of that name; the others are removed."""
 
     __slots__ = ("name", "value")
 
@@ -83,7 +83,7 @@ CONTAINER_UUID = "container_uuid"
 
 
 class SetMachineId(SetEnv):
-    """Set container_uuid to what `machine_id.made` makes of this one container's `source`, one of its MADE."""
+    """Set container_uuid to the machine-id made from `source`, a key of `machine_id.MADE`."""
 
     __slots__ = ("source",)
 
@@ -93,7 +93,7 @@ class SetMachineId(SetEnv):
 
 
 class AppendArguments(Edit):
-    """Append `arguments` to process.args. They may hold a variable's value, so that only `shown` is told."""
+    """Append `arguments` to process.args. They may hold a variable's value, so only `shown` is printed."""
 
     __slots__ = ("arguments", "shown")
     secret = ("arguments",)
@@ -120,7 +120,7 @@ class SetAnnotation(Edit):
 
 
 class SetUnified(Edit):
-    """Set one file of the container's cgroup (runtime-spec, linux.resources.unified)."""
+    """Set one file in the container's cgroup (runtime-spec, linux.resources.unified)."""
 
     __slots__ = ("key", "value")
 
@@ -145,7 +145,7 @@ class SetSelinuxLabel(Edit):
 
 
 class SetApparmorProfile(Edit):
-    """Set the AppArmor profile, or remove it where `profile` is ""."""
+    """Set the AppArmor profile, or remove it if `profile` is ""."""
 
     __slots__ = ("profile",)
 
@@ -154,7 +154,7 @@ class SetApparmorProfile(Edit):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"AppArmor profile {self.profile}" if self.profile else "no AppArmor profile"
+        return f"AppArmor profile {self.profile}" if self.profile else "remove the AppArmor profile"
 
 
 class RemoveDevice(Edit):
@@ -165,7 +165,7 @@ class RemoveDevice(Edit):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"no device {self.path}"
+        return f"remove device {self.path}"
 
 
 KINDS: tuple[type[Edit], ...] = (

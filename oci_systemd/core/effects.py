@@ -1,10 +1,10 @@
-"""What of our changes is in effect in a container, read from its config.json: EFFECTS, one function for each thing.
+"""List which of our changes are in effect in a container, from its config.json: EFFECTS has one function for each.
 
-Law: only what stands in the spec is told, and only what this product does. A spec keeps no history, so that some of it may
-have been so before: a writable cgroup mount, `container`, `container_uuid`, a limit on cgroups, KillSignal and a SELinux type are
-told as they are, whoever set them. Told apart are the tmpfs, since no engine writes these options in this order, and where a
-container_uuid comes from, since it can be worked out again (podman's own is made as ours is). What leaves no trace is not
-told: consoles that are gone, an AppArmor profile that is gone without its annotation.
+Law: only values in the spec are listed, and only those that oci-systemd can set. A spec has no history: a writable cgroup mount,
+`container`, `container_uuid`, a limit on cgroups, KillSignal and an SELinux type are listed whether oci-systemd set them or not.
+Two are recognized: a tmpfs, since no engine writes these options in this order, and the source of container_uuid, since it can
+be computed again (podman computes its own the same way). Removed consoles leave no trace and are not listed, nor is a removed
+AppArmor profile without its annotation.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from oci_systemd.core.container import Container, Mount
     from oci_systemd.core.settings import Settings
 
-MOST = a.MAX_PATHS + 1  # tmpfs of ours: what an annotation may name, and the twin of /run/lock
+MOST = a.MAX_PATHS + 1  # our tmpfs: those in an annotation, and the twin of /run/lock
 INIT_TYPE = "container_init_t"
 TMPFS_MODES = (("mode=755",), ("mode=1777",))
-SOURCES = ("pod", "name", "container")  # where two make the same machine-id, the first is told
+SOURCES = ("pod", "name", "container")  # if two give the same machine-id, the first is listed
 
 
 class Effect:
-    """One thing in effect: `what` it is, its `value`, and a `note` on it, which may be empty."""
+    """One change in effect: `what` it is, its `value`, and a `note`, which may be empty."""
 
     __slots__ = ("note", "value", "what")
 
@@ -53,7 +53,7 @@ class Effect:
 
 
 def effects(container: Container, settings: Settings) -> list[Effect]:
-    """All that is in effect in `container`, in the order of EFFECTS."""
+    """Return everything in effect in `container`, in the order of EFFECTS."""
     case = Case(container, Annotations(container), settings, Host(), wanted=True)
     return [effect for found in EFFECTS for effect in found(case)]
 
@@ -62,7 +62,7 @@ def _cgroup(case: Case) -> Iterator[Effect]:
     index = case.mounted_at(CGROUP_PLACE)
     if index is not None and is_cgroup(case.mounts[index]) and not is_read_only(case.mounts[index]):
         own = case.container.has_private("cgroup")
-        yield Effect("cgroup", "rw", "" if own else "the host's tree: it has no private cgroup namespace")
+        yield Effect("cgroup", "rw", "" if own else "the host's tree: no private cgroup namespace")
 
 
 def _limit(case: Case) -> Iterator[Effect]:
@@ -71,7 +71,7 @@ def _limit(case: Case) -> Iterator[Effect]:
 
 
 def _oom_group(case: Case) -> Iterator[Effect]:
-    """Where it is 0: 1 is the engine's, and an absent one is the kernel's 0, which nobody set."""
+    """Listed only if it is 0: the engine sets 1, and an absent value is the kernel's default."""
     if case.container.unified.get(OOM_GROUP) == "0":
         yield Effect(OOM_GROUP, "0")
 
@@ -84,7 +84,7 @@ def _tmpfs(case: Case) -> Iterator[Effect]:
 
 
 def _is_ours(mount: Mount) -> bool:
-    """Whether a mount has the type, the source, and the first options, in their order, of `rules.tmpfs`."""
+    """Return whether a mount has the type, source and first options of `rules.tmpfs`, in order."""
     own = len(TMPFS_OPTIONS)
     return (
         mount.type == mount.source == "tmpfs"
@@ -104,10 +104,10 @@ def _machine(case: Case) -> Iterator[Effect]:
 
 
 def _source(case: Case, value: str) -> str:
-    """What a container_uuid is made from: the same calculation gives the same value."""
+    """Return what a container_uuid was made from: the same computation gives the same value."""
     container = case.container
     if not machine_id.parse(value):
-        return "no id128: systemd passes it over"
+        return "not an id128: systemd ignores it"
     sources = (source for source in SOURCES if value == machine_id.made(container, source))
     return next((f"from {MACHINE_ID_SOURCES[source]}" for source in sources), "the container's own")
 
@@ -119,9 +119,9 @@ def _credentials(case: Case) -> Iterator[Effect]:
 
 
 def _arguments(case: Case) -> Iterator[Effect]:
-    """Of variables only the names: who asks for the status need not see what they say."""
+    """Only the names of variables are listed; their values may be secret."""
     if FORWARD in {each.partition("=")[0] for each in case.container.args}:
-        yield Effect("console", "journal", "" if case.container.terminal else "without a terminal nobody sees it")
+        yield Effect("console", "journal", "" if case.container.terminal else "no effect without a terminal")
     given = {name: value for name, _, value in (each.partition("=") for each in case.container.env)}
     there = setenvs(case.container.args)
     names = [name for name, value in there.items() if given.get(name) == value]

@@ -1,15 +1,15 @@
-"""What can go wrong, as sentences: what is wrong, where, and what to do.
+"""Errors as sentences: the subject, what is wrong, and what to do.
 
 The core raises these; only a shell's `main` prints them.
 """
 
 from __future__ import annotations
 
-LONGEST = 4096  # characters of all sentences together: names in them may be as long as a pod's author likes
+LONGEST = 4096  # characters of all sentences together: a pod's author may choose long names
 
 
 class Problem(Exception):
-    """Something a person must read. `sentences` are complete and printable; `str()` joins them on one bounded line."""
+    """An error for a person to read. `sentences` are complete and printable; `str()` joins them on one line of limited length."""
 
     def __init__(self, *sentences: str) -> None:
         self.sentences = tuple(printable(sentence) for sentence in sentences)
@@ -20,7 +20,7 @@ class Problem(Exception):
 
 
 def printable(text: str) -> str:
-    """`text` on one line, with the escapes in it made visible: what a pod's author wrote moves no terminal and breaks no log."""
+    """Return `text` on one line with its control characters escaped, since a pod's author may have written it."""
     return (
         text
         if text.isprintable()
@@ -29,16 +29,16 @@ def printable(text: str) -> str:
 
 
 class Shortage(Problem):
-    """No descriptor or no memory is left for a look at something: what is not seen must not count as not there."""
+    """No file descriptor or no memory left to look at a file. The file must not count as absent."""
 
 
 class SpecError(Problem):
-    """A config.json that is no JSON, or holds a wrong type where it is read. The real runtime reports it on `create`."""
+    """A config.json that is invalid JSON, or has a wrong type in a value that is read. On `create` the real runtime reports it."""
 
 
 class SettingsError(Problem):
-    """A settings file, or a value given for a setting, that is wrong. It fails only containers that are wanted or ask."""
+    """An invalid settings file or setting. Only containers that are wanted, or that ask, fail because of it."""
 
 
 class Refused(Problem):
-    """A container that asked for what cannot be served or is not allowed, or whose annotations are wrong: creation fails."""
+    """A container whose creation fails: it asks for something impossible or not allowed, or its annotations are invalid."""

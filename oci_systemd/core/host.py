@@ -1,4 +1,4 @@
-"""What the core is told of the machine and of the root file system, as values. `host/` finds them out, tests write them down."""
+"""Facts about the machine and the root file system, as values. `host/` collects them; tests write them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-# What a file is, as far as the rules care: an ELF program, any other file with content, an empty file or one that says
-# "uninitialized" (machine-id(5)), or not there.
+# Kinds of file: an ELF program, any other file with content, an empty file or one with the text "uninitialized" (machine-id(5)),
+# and a file that does not exist.
 ELF, CONTENT, BLANK, ABSENT = "elf", "content", "blank", "absent"
 
 
 class Root:
-    """A root file system, as far as it was asked about.
+    """The known part of a root file system.
 
-    `links`: the symbolic links met on the way to every path asked for, cleaned path -> target as it stands in the link.
-    `files`: what stands at the end of each path asked for, by the place it leads to: ELF, CONTENT, BLANK or ABSENT.
-    `lost`: how many parts of links there may be, where there are more and nothing is known; else 0.
+    `links`: symbolic links on the way to the requested paths: cleaned path -> target as stored in the link.
+    `files`: the kind of each requested file, by the place where its path leads: ELF, CONTENT, BLANK or ABSENT.
+    `lost`: the limit on components of links if it was exceeded and nothing is known; else 0.
     """
 
     __slots__ = ("files", "links", "lost")
@@ -28,12 +28,12 @@ class Root:
 
 
 class Host:
-    """The machine that the container will run on. `root` is None where its root file system cannot be seen.
+    """The machine on which the container will run. `root` is None if the root file system is not visible.
 
-    `occupied`: those of the cgroups that were asked for that hold a process. `sources`: of each mount's source that was asked for,
-    whether it is a cgroup file system.
+    `occupied`: the requested cgroups that hold a process. `sources`: for each requested mount source, whether it is a cgroup file
+    system.
 
-    `selinux_init`: whether its SELinux policy has the type container_init_t (container-selinux has, Debian's own has not).
+    `selinux_init`: whether the SELinux policy has the type container_init_t (container-selinux does, Debian's policy does not).
     """
 
     __slots__ = ("apparmor", "cgroup_v2", "nsdelegate", "occupied", "root", "selinux_init", "sources")
@@ -60,7 +60,7 @@ class Host:
     def seen(
         self, root: Root | None, occupied: Collection[str] = (), sources: Mapping[str, bool] | None = None
     ) -> Host:
-        """This machine with what was asked of it for one container."""
+        """Return this machine with the facts for one container."""
         return Host(
             cgroup_v2=self.cgroup_v2,
             nsdelegate=self.nsdelegate,

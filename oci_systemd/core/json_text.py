@@ -1,8 +1,8 @@
-"""JSON as a value and as a text: `parse` reads a spec, `patch` writes a changed one back into the text it came from.
+"""JSON as a value and as a text: `parse` reads a spec, `patch` writes a changed spec back into its text.
 
-Law: what did not change keeps its bytes. Indentation, key order, escapes and the spelling of numbers are the text's own,
-since only what differs is written anew. `_json` is the C half of the standard `json`: without the Python half, whose `re`
-alone costs more than reading, changing and writing a whole spec.
+Law: unchanged values keep their bytes. Indentation, key order, escapes and the spelling of numbers stay, since only changed values
+are written. `_json` is the C half of the standard `json`. The Python half imports `re`, which alone costs more than reading,
+changing and writing a whole spec.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ LITERALS = {None: "null", True: "true", False: "false"}
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    """An object's members. The same key twice has no one meaning: Go merges, C takes the first, Python the last."""
+    """Return an object's members. Runtimes disagree on a duplicate key: Go merges, C takes the first, Python the last."""
     value = dict(pairs)
     if len(value) != len(pairs):
         twice = next(key for (key, _), first in zip(pairs, [*value, None], strict=False) if key != first)
-        raise SpecError(f"the key {twice!r} stands twice in one object")
+        raise SpecError(f"invalid JSON: duplicate key {twice!r} in one object")
     return value
 
 
 def _integer(digits: str) -> int | float:
-    """Beyond 4300 digits Python makes no int of it (3.11 on); the text keeps them all."""
+    """Python 3.11 and later refuse an int of more than 4300 digits; the text keeps them all."""
     try:
         return int(digits)
     except ValueError:
@@ -40,11 +40,11 @@ def _integer(digits: str) -> int | float:
 
 
 def _constant(name: str) -> float:
-    raise SpecError(f"{name} is no JSON value")
+    raise SpecError(f"invalid JSON: {name} is not a value")
 
 
 class _Context:
-    """What `_json.make_scanner` asks of its caller (CPython, Modules/_json.c, scanner_new)."""
+    """The attributes that `_json.make_scanner` reads (CPython, Modules/_json.c, scanner_new)."""
 
     strict = True
     object_hook = None
@@ -61,22 +61,22 @@ _skip = make_scanner(_Context(None))  # type: ignore[arg-type]  # the same
 
 
 def parse(data: bytes) -> tuple[str, Json]:
-    """The text of `data` and its value. Anything but one JSON value in UTF-8 is a SpecError that says where."""
+    """Return the text of `data` and its value. Raise SpecError, with the position, unless it is one JSON value in UTF-8."""
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        raise SpecError(f"it is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}") from None
+        raise SpecError(f"not UTF-8: byte {error.start} is 0x{data[error.start]:02x}") from None
     try:
         value, end = _scanned(text, _skip_blanks(text, 0))
     except StopIteration as error:
-        raise SpecError(f"it is not JSON: a value is missing at {_where(text, error.value)}") from None
+        raise SpecError(f"invalid JSON: missing value at {_where(text, error.value)}") from None
     except RecursionError:
-        raise SpecError("it is nested too deeply for a config.json") from None
+        raise SpecError("invalid JSON: nested too deeply") from None
     except ValueError as error:  # json.JSONDecodeError, whose pos is the index in the text
-        raise SpecError(f"it is not JSON: {_reason(error)} at {_where(text, getattr(error, 'pos', 0))}") from None
+        raise SpecError(f"invalid JSON: {_reason(error)} at {_where(text, getattr(error, 'pos', 0))}") from None
     end = _skip_blanks(text, end)
     if end < len(text):
-        raise SpecError(f"it is not JSON: more follows its value at {_where(text, end)}")
+        raise SpecError(f"invalid JSON: extra text after the value at {_where(text, end)}")
     return text, value
 
 
@@ -84,7 +84,7 @@ def _scanned(text: str, start: int) -> tuple[Json, int]:
     try:
         value: tuple[Json, int] = _scan(text, start)
     except SystemError:
-        import json.decoder  # noqa: F401  # up to Python 3.12 the C half has no exception to raise where this is not loaded
+        import json.decoder  # noqa: F401  # up to Python 3.12 the C half takes its exception from this module
 
         value = _scan(text, start)
     return value
@@ -101,23 +101,23 @@ def _where(text: str, index: int) -> str:
 
 
 def patch(text: str, old: Json, new: Json) -> str:
-    """`text`, which says `old`, changed so that it says `new`.
+    """Return `text`, the text of `old`, changed into the text of `new`.
 
-    Values that `new` shares with `old` (the very same objects) keep their bytes; what differs is written in the text's own
-    style. `old` is what `parse` gave for `text`.
+    Values that `new` shares with `old` (the same objects) keep their bytes; the others are written in the style of the text.
+    `old` must come from `parse(text)`.
     """
     if new is old:
         return text
     start = _skip_blanks(text, 0)
     try:
         changed, end = _Patch(text, start).value(start, old, new, 0)
-    except RecursionError:  # `parse` had a few frames more
-        raise SpecError("it is nested too deeply for a config.json") from None
+    except RecursionError:  # `parse` had a few more frames left
+        raise SpecError("invalid JSON: nested too deeply") from None
     return text[:start] + changed + text[end:]
 
 
 class _Patch:
-    """One patch of one text, in the style read off the first items of the text's outermost object."""
+    """One patch of one text, in the style of the first items of the outermost object."""
 
     def __init__(self, text: str, start: int) -> None:
         self.text = text
@@ -136,7 +136,7 @@ class _Patch:
             self.comma = items.leads[1]
 
     def value(self, start: int, old: Json, new: Json, depth: int) -> tuple[str, int]:
-        """The text of the value at `start`, changed from `old` to `new`, and where the old one ends; it is `depth` levels deep."""
+        """Return the new text of the value at `start`, `depth` levels deep, and the end of its old text."""
         if isinstance(old, dict) and isinstance(new, dict) and old and new:
             return self._object(start, old, new, depth)
         if isinstance(old, list) and isinstance(new, list) and old and new:
@@ -167,7 +167,7 @@ class _Patch:
         return self._joined(items, pieces), items.end
 
     def _appended(self, start: int, more: list[Json], depth: int) -> tuple[str, int]:
-        """An array that only grew, as an environment does: what was there is one slice, however long."""
+        """Return an array that only grew, such as an environment: the old items are one slice, however many."""
         end = _skip(self.text, start)[1]
         last = len(self.text[start : end - 1].rstrip(BLANKS)) + start
         lead = "," + self._later_lead(_Items(self, start, {}, depth, most=2))
@@ -175,12 +175,12 @@ class _Patch:
         return self.text[start:last] + added + self.text[last:end], end
 
     def _later_lead(self, items: _Items) -> str:
-        """The blanks before any item but the first."""
+        """Return the blanks before any item except the first."""
         first = items.leads[0]
         return items.leads[1] if len(items.leads) > 1 else first if "\n" in first else self.comma
 
     def _joined(self, items: _Items, pieces: list[tuple[int | None, str]]) -> str:
-        """The items of an object or array between its own brackets: each item that was there keeps the blanks around it."""
+        """Return the items of an object or array in its brackets; an old item keeps the blanks around it."""
         later = self._later_lead(items)
         parts = []
         for position, (index, piece) in enumerate(pieces):
@@ -189,7 +189,7 @@ class _Patch:
         return items.opening + ",".join(parts) + items.last + items.closing
 
     def dump(self, value: Json, depth: int) -> str:
-        """`value` as new text, for a place `depth` levels deep."""
+        """Return `value` as new text, `depth` levels deep."""
         if isinstance(value, str):
             return encode_basestring_ascii(value)
         if isinstance(value, dict):
@@ -213,8 +213,8 @@ class _Patch:
 class _Items:
     """The items of the object or array at `start`: the text of each, with a member's key, and the blanks around each.
 
-    `changes`: what becomes of some items, by index: the old value and the new one. Each item is scanned once, changed or not.
-    `most` ends the walk early; then only what was met is known.
+    `changes`: old and new value of the changed items, by index. Each item is scanned once, changed or not.
+    `most` ends the walk after that many items.
     """
 
     def __init__(
@@ -250,7 +250,7 @@ class _Items:
 
 
 def _value_start(text: str, key: int) -> int:
-    """Where the value of the member begins whose key stands at `key`."""
+    """Return the start of the value of the member whose key is at `key`."""
     _, key_end = scanstring(text, key + 1, True)
     return _skip_blanks(text, _skip_blanks(text, key_end) + 1)
 
@@ -262,9 +262,9 @@ def _skip_blanks(text: str, index: int) -> int:
 
 
 def _aligned(old: list[Json], new: list[Json]) -> Iterator[tuple[int | None, Json]]:
-    """Each item of `new` with the index of the `old` one that it is, or was made of; None where it is new.
+    """Yield each item of `new` with the index of the `old` item that it is or was made from; None if it is new.
 
-    Both lists keep their order. An item that is not `old`'s own object was made of the next old one that shares part of it.
+    Both lists keep their order. An item that is not an object of `old` was made from the next old item that shares a part of it.
     """
     places = {id(item): index for index, item in enumerate(old)}
     at = 0
@@ -291,5 +291,5 @@ def _made_of(new: Json, old: Json) -> bool:
 
 
 def line(value: Json) -> str:
-    """`value` on one line of ASCII, without a blank between its parts."""
+    """Return `value` on one line of ASCII, without blanks between its parts."""
     return _Patch("", 0).dump(value, 0)

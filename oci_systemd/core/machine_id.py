@@ -1,7 +1,7 @@
-"""The machine-id that a container gets through $container_uuid (systemd, Container Interface).
+"""Make the machine-id that a container gets through $container_uuid (systemd, Container Interface).
 
-systemd takes an id128 only: 32 hex digits, or 36 characters as a UUID. Anything longer it ignores without a word, and makes
-a random machine-id at each start (sd-id128.c, sd_id128_from_string): a 64-digit container ID is such a one.
+systemd accepts only an id128: 32 hex digits, or a UUID of 36 characters. It ignores a longer value, such as a container ID of 64
+digits, without a message, and makes a new machine-id every time the container starts (sd-id128.c, sd_id128_from_string).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DASHES = (8, 13, 18, 23)
 
 
 def parse(text: str) -> str:
-    """The 32 lower-case digits of an id128, or "" if `text` is none. The all-zero one is none: it means "no id"."""
+    """Return the 32 lower-case digits of an id128, or "" if `text` is not one. All zeros means "no id"."""
     if len(text) == 36 and all(text[index] == "-" for index in DASHES):
         text = text[:8] + text[9:13] + text[14:18] + text[19:23] + text[24:]
     good = len(text) == 32 and HEX.issuperset(text) and text != ZERO
@@ -27,7 +27,7 @@ def parse(text: str) -> str:
 
 
 def uuid5(namespace: str, name: str) -> str:
-    """The version 5 UUID (RFC 9562) of `name` in `namespace`, both it and the result as 32 hex digits."""
+    """Return the version 5 UUID (RFC 9562) of `name` in `namespace`; both IDs have 32 hex digits."""
     from _sha1 import sha1  # type: ignore[import-not-found]  # the interpreter's own; hashlib would load OpenSSL
 
     digest = bytearray(
@@ -39,7 +39,8 @@ def uuid5(namespace: str, name: str) -> str:
 
 
 def from_container_id(id: str, pod_uid: str, name: str) -> str:
-    """The first 32 digits of a hex ID; else the pod's UID and the container's name; else the ID. "" without an ID."""
+    """Return an id128 from the first 32 digits of a hex ID, else from the pod's UID and the container's name, else from a hash of
+    the ID. "" without an ID."""
     head = parse(id[:32])
     if head and "-" not in id[:32]:
         return head
@@ -47,29 +48,29 @@ def from_container_id(id: str, pod_uid: str, name: str) -> str:
 
 
 def from_pod(pod_uid: str, name: str) -> str:
-    """The same for every restart of the container `name` in this pod. "" where the UID is no UUID or the name is missing."""
+    """Return an id128 that stays the same when the container `name` of this pod restarts. "" without a valid UID or a name."""
     namespace = parse(pod_uid)
     return uuid5(namespace, name) if namespace and name else ""
 
 
 def from_name(path: str) -> str:
-    """The same for every pod of this name: what a StatefulSet makes again after a drain. "" where the name is not known."""
+    """Return an id128 that every pod of this name has, such as one that a StatefulSet creates again. "" without a name."""
     return path and uuid5(NAMESPACE_OID, path)
 
 
 def full_name(container: Container) -> str:
-    """`namespace/pod/container`; "" where a part of it is not known."""
+    """Return `namespace/pod/container`; "" if a part is unknown."""
     parts = (container.pod_namespace, container.pod_name, container.name)
     return "/".join(parts) if all(parts) else ""
 
 
 def pod_uid(container: Container) -> str:
-    """The pod's UID where it is one, else ""."""
+    """Return the pod's UID if it is a UUID, else ""."""
     return container.pod_uid if parse(container.pod_uid) else ""
 
 
 def made(container: Container, source: str) -> str:
-    """The machine-id that is made from `source`, one of MADE. "" where what it is made from is not known."""
+    """Return the machine-id made from `source`, a key of MADE; "" if a part of the source is unknown."""
     return MADE[source](container)
 
 

@@ -1,7 +1,7 @@
-"""Paths inside a container, as pure text: cleaned, joined, and followed through the symbolic links that the host reports.
+"""Paths inside a container, as text: cleaned, joined, and followed through the symbolic links that the host reports.
 
-A *place* is where a mount's destination really ends up. runc and crun mount in the order of the spec and resolve each
-destination inside the root file system as it is by then, so a link counts only where no earlier mount covers it.
+A *place* is where a mount's destination really is. runc and crun mount in the order of the spec and resolve each destination in
+the root file system with all earlier mounts, so a link counts only if no earlier mount covers it.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Links(Protocol):
-        """Where `follow` asks for a link: a mapping, or a root file system itself."""
+        """Where `follow` looks up a link: a mapping, or a root file system."""
 
         def get(self, place: str, /) -> str | None: ...
 
 
-MAX_LINKS = 255  # filepath-securejoin's own bound, which runc uses
-MAX_PATH = 4096  # PATH_MAX: a longer one cannot be mounted at
-MAX_PARTS = 4096  # parts of all links together: an image may write `x/../` into each as often as it likes
+MAX_LINKS = 255  # the limit of filepath-securejoin, which runc uses
+MAX_PATH = 4096  # PATH_MAX: nothing can be mounted at a longer path
+MAX_PARTS = 4096  # components of all links together: an image may repeat `x/../` in each
 DOTS = frozenset(("", ".", ".."))
-LOST = "?"  # no path: nothing lies at, above or below it
+LOST = "?"  # not a path: nothing is at, above or below it
 
-# Where the root file system cannot be seen, this is how every distribution with systemd has it (systemd, tmpfiles.d/legacy.conf).
+# Assumed if the root file system is not visible: every distribution with systemd has these (systemd, tmpfiles.d/legacy.conf).
 USUAL_LINKS = {"/var/run": "/run", "/var/lock": "/run/lock"}
 
 
 def clean(path: str) -> str:
-    """`path` as Go's filepath.Clean of "/" + path: absolute, no empty part, no "." and no "..": "run//lock/" is "/run/lock"."""
+    """Return `path` as Go's filepath.Clean("/" + path) does: absolute, without "", "." and "..": "run//lock/" is "/run/lock"."""
     if path.startswith("/") and "//" not in path and "/." not in path and (path == "/" or not path.endswith("/")):
         return path
     parts: list[str] = []
@@ -49,10 +49,10 @@ def is_at_or_below(path: str, parent: str) -> bool:
 
 
 def follow(path: str, links: Links, covered: Collection[str] = (), reach: int | None = None) -> str:
-    """Where `path` leads through `links` (place of a link -> target), never following one at or below a `covered` place.
+    """Return where `path` leads through `links` (place of a link -> target), ignoring links at or below a `covered` place.
 
-    LOST after more than MAX_LINKS links, or MAX_PARTS parts of them, and for a path beyond MAX_PATH: no place is known then.
-    `reach`: no link's place is longer, so that what lies beyond is not asked for, part by part.
+    Return LOST, for an unknown place, after more than MAX_LINKS links or MAX_PARTS of their components, and for a path longer than
+    MAX_PATH. `reach`: no link's place is longer, so longer places need no look-up.
     """
     path = clean(path)
     if len(path) > MAX_PATH:
@@ -82,7 +82,7 @@ def follow(path: str, links: Links, covered: Collection[str] = (), reach: int | 
 
 
 def is_covered(path: str, places: Collection[str]) -> bool:
-    """Whether `path` is at or below one of `places`."""
+    """Return whether `path` is at or below one of `places`."""
     while path not in places:
         if path == "/":
             return False
@@ -91,7 +91,7 @@ def is_covered(path: str, places: Collection[str]) -> bool:
 
 
 def places(destinations: Sequence[str], links: Mapping[str, str]) -> list[str]:
-    """The place of each destination, in the order of mounting."""
+    """Return the place of each destination, in the order of mounting."""
     linked = tuple(link + "/" for link in links)
     reach = max(map(len, links), default=0)
     found: list[str] = []
@@ -105,5 +105,5 @@ def places(destinations: Sequence[str], links: Mapping[str, str]) -> list[str]:
 
 
 def visible(index: int, found: Sequence[str]) -> bool:
-    """Whether the mount at `index` of these places is hidden by no later one at or above it."""
+    """Return whether no later mount at or above it hides the mount at `index` of these places."""
     return not any(is_at_or_below(found[index], later) for later in found[index + 1 :])

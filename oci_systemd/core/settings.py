@@ -1,6 +1,6 @@
-"""The node owner's settings: TABLE is their names, defaults and bounds; `Settings` is one set of values for it.
+"""The node owner's settings: TABLE has their names, defaults and checks; `Settings` holds one value for each.
 
-Law: a settings file is right as a whole or not at all; every mistake is gathered and told at once.
+Law: a settings file is valid as a whole or not at all; all mistakes are collected and reported together.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _paths(value: object) -> str:
 
 
 def _size(value: object) -> str:
-    """tmpfs(5): digits, then k, m, g (either case), or % of the memory."""
+    """Accept digits with k, m or g in either case, or with % of the memory (tmpfs(5))."""
     if value == "":
         return ""
     digits = value[:-1] if isinstance(value, str) and value[-1:] in tuple("kKmMgG%") else value
@@ -57,12 +57,12 @@ def _size(value: object) -> str:
 
 def _word(value: object) -> str:
     good = isinstance(value, str) and value != "" and value.isascii() and value.isprintable() and " " not in value
-    return "" if good else "a word"
+    return "" if good else "a word of printable ASCII without blanks"
 
 
 def _signal(value: object) -> str:
     named = isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool) and 0 < value <= RTMAX)
-    return "" if named and is_signal(str(value)) else 'a signal\'s name or number, or "none"'
+    return "" if named and is_signal(str(value)) else 'a signal name or number, or "none"'
 
 
 def _choice(*words: str) -> Callable[[object], str]:
@@ -75,7 +75,7 @@ def _keys(value: object) -> str:
     return (
         ""
         if keys is not None and all(key in KEYS for key in keys)
-        else "a list of whole annotation keys, such as io.systemd.container.selinux"
+        else "a list of full annotation keys, such as io.systemd.container.selinux"
     )
 
 
@@ -85,29 +85,33 @@ def _file(value: object) -> str:
 
 
 TABLE: dict[str, tuple[Value, Callable[[object], str], str]] = {
-    "detect.commands": ([], _commands, "more commands that count as systemd, beside those built in"),
-    "detect.strict": (False, _boolean, "refuse what looks like systemd and cannot be served"),
-    "cgroup.require_nsdelegate": (True, _boolean, "serve only where the host's cgroup v2 is mounted with nsdelegate"),
-    "cgroup.max_descendants": (1000, _count, "how many cgroups a container may make; 0 for no limit"),
-    "cgroup.oom_group": (False, _boolean, "leave the engine's memory.oom.group: one service's OOM ends the container"),
-    "tmpfs.paths": (PATHS, _paths, "where a tmpfs is mounted unless something already is"),
-    "tmpfs.size": ("", _size, 'size of each tmpfs, "" for the kernel\'s half of the memory'),
-    "tmpfs.copy_up": (False, _boolean, "copy what the image has under a tmpfs into it"),
-    "env.container": ("other", _word, "what $container says"),
+    "detect.commands": ([], _commands, "commands that count as systemd, in addition to the built-in ones"),
+    "detect.strict": (False, _boolean, "refuse a container that looks like systemd but cannot be adjusted"),
+    "cgroup.require_nsdelegate": (True, _boolean, "adjust only if the host's cgroup v2 is mounted with nsdelegate"),
+    "cgroup.max_descendants": (1000, _count, "the most cgroups that a container may make; 0 for no limit"),
+    "cgroup.oom_group": (False, _boolean, "keep the engine's memory.oom.group: OOM in one service kills the container"),
+    "tmpfs.paths": (PATHS, _paths, "paths where a tmpfs is mounted, unless one is already a mount"),
+    "tmpfs.size": ("", _size, 'size of each tmpfs; "" for the kernel\'s default, half of the memory'),
+    "tmpfs.copy_up": (False, _boolean, "copy the image's files below each tmpfs into it"),
+    "env.container": ("other", _word, "the value of $container"),
     "machine_id.source": ("container", _choice("container", "pod", "name"), "what the machine-id is made from"),
-    "stop.signal": ("SIGRTMIN+3", _signal, "what SIGTERM becomes"),
-    "security.selinux_init": (True, _boolean, "turn container_t into container_init_t"),
-    "security.allow": (["io.systemd.container.cgroup"], _keys, "annotations that widen rights and are honoured"),
-    "log.level": ("info", _choice("debug", "info", "warning", "error"), "the least level that is logged"),
-    "log.file": ("/var/log/oci-systemd.log", _file, 'where to log without a journal, "" for nowhere'),
+    "stop.signal": ("SIGRTMIN+3", _signal, "the signal sent in place of SIGTERM"),
+    "security.selinux_init": (True, _boolean, "change the SELinux type container_t to container_init_t"),
+    "security.allow": (
+        ["io.systemd.container.cgroup"],
+        _keys,
+        "allowed annotations among those that grant more rights",
+    ),
+    "log.level": ("info", _choice("debug", "info", "warning", "error"), "the lowest level that is logged"),
+    "log.file": ("/var/log/oci-systemd.log", _file, 'the log file if there is no journal; "" for none'),
 }
 
 
 class Settings:
-    """One value for each name of TABLE, and where it came from.
+    """One value for each name in TABLE, and its origin.
 
-    `problem` is the SettingsError of a file that could not be used: the defaults stand in, so that a container which is
-    neither wanted nor asks goes its way; any other fails with it.
+    `problem` is the SettingsError of an invalid file. The values are then the defaults: a container that is neither wanted nor asks
+    starts unmodified; any other fails with this error.
     """
 
     __slots__ = ("origins", "problem", "values")
@@ -144,27 +148,27 @@ class Settings:
 
 
 def mistake(name: str, value: object) -> str:
-    """ "" if `value` suits the setting `name`, else a sentence."""
+    """Return "" if `value` is valid for the setting `name`, else a sentence."""
     if name not in TABLE:
-        return f"there is no setting {name}"
+        return f"unknown setting {name}"
     expected = TABLE[name][1](value)
-    return f"setting {name} is {_shown(value)}; it takes {expected}" if expected else ""
+    return f"setting {name}: invalid value {_shown(value)}; use {expected}" if expected else ""
 
 
 def _shown(value: object) -> str:
     try:
         return quoted(value) if isinstance(value, str) else ascii(value)[:80]
-    except (ValueError, RecursionError):  # an integer beyond 4300 digits, tables thousands deep: TOML can write both
-        return f"beyond measure ({type(value).__name__})"
+    except (ValueError, RecursionError):  # an integer of more than 4300 digits, tables thousands deep: TOML allows both
+        return f"too large to show ({type(value).__name__})"
 
 
 def flattened(document: Mapping[str, object]) -> dict[str, object]:
-    """A TOML document's tables as dotted names. A table that no setting's name starts with stays a value, and a mistake."""
+    """Return a TOML document with dotted names. An unknown table stays a value, and is then reported as an unknown setting."""
     flat: dict[str, object] = {}
     for table, value in document.items():
         known = any(name.startswith(table + ".") for name in TABLE)
         if known and isinstance(value, dict):
             flat |= {f"{table}.{key}": item for key, item in value.items()}
         else:
-            flat[table if "." not in table else f'"{table}"'] = value  # "log.level" = … is no setting of the table log
+            flat[table if "." not in table else f'"{table}"'] = value  # "log.level" = … is not level in the table log
     return flat

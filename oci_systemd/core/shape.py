@@ -1,7 +1,7 @@
-"""What a container's adjustment hangs on, without what is the container's own: a node's containers come in few shapes.
+"""The shape of a container: everything that its adjustment depends on. A node's containers have few shapes.
 
-Law: of two containers of one shape, the second one's adjustment is `for_another(adjust(first, …), second)`, with the same
-settings and host. Each slot of Container counts whole, unless it is in IN_PART, of which what rules read is picked here.
+Law: for two containers of one shape, the second one's adjustment is `for_another(adjust(first, …), second)`, with the same
+settings and host. Each slot of Container counts as a whole; of those in IN_PART only the parts that rules read count.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ IN_PART = (
     "unified",
 )
 WHOLE = tuple(slot for slot in Container.__slots__ if slot not in IN_PART)
-DECIDING = frozenset((*SANDBOX, *OLD_STOP_SIGNALS))  # annotations, beside those that begin with WANTED
+DECIDING = frozenset((*SANDBOX, *OLD_STOP_SIGNALS))  # annotations, in addition to those that start with WANTED
 VARIABLES = tuple(f"{name}=" for name in READ)
 
 
 def shape(container: Container) -> Hashable:
-    """Equal for containers of one shape. Of mounts it holds the objects: the same ones are alike, equal ones are not."""
+    """Return a value that is equal for containers of one shape. Mounts are compared by identity, not by value."""
     ours = [each for each in container.annotations.items() if each[0].startswith(WANTED) or each[0] in DECIDING]
     return (
         tuple([getattr(container, slot) for slot in WHOLE]),
@@ -52,12 +52,12 @@ def shape(container: Container) -> Hashable:
 
 
 def _variables(container: Container, every: bool) -> tuple[str, ...]:
-    """The variables that rules look at: `every` one where the annotation ENVIRONMENT, also with /NAME, may name it."""
+    """Return the variables that rules read; `every` one if there is an annotation ENVIRONMENT, with or without /NAME."""
     return container.env if every else tuple([entry for entry in container.env if entry.startswith(VARIABLES)])
 
 
 def for_another(adjustment: Adjustment, container: Container) -> Adjustment:
-    """The adjustment of `container`, which has the shape of the one that `adjustment` was made for."""
+    """Return the adjustment of `container`, which has the same shape as the container of `adjustment`."""
     edits = [
         SetMachineId(edit.source, machine_id.made(container, edit.source), edit.reason)
         if isinstance(edit, SetMachineId)

@@ -1,6 +1,6 @@
-"""Signals as people and engines write them, and the question whether a `kill` may be translated.
+"""Read signals as people and engines write them, and decide whether a `kill` may be translated.
 
-Numbers are Linux's, as the kernel and runc count them on every architecture but MIPS and SPARC: SIGRTMIN is 34 (glibc).
+Numbers are those of Linux and runc on every architecture except MIPS and SPARC: SIGRTMIN is 34 (glibc).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The annotations by which a container that was adjusted is known at `kill`; both, since a pod's own reaches its sidecars.
+# `kill` recognizes an adjusted container by both annotations, since a pod's annotation also reaches its sidecars.
 ADJUSTED = "io.systemd.container.adjusted"
 STOP_SIGNAL = "io.systemd.container.stop-signal"
 
@@ -23,12 +23,12 @@ NAMES = {
         start=1,
     )
 } | {"IOT": 6, "CLD": 17, "POLL": 29, "RTMIN": RTMIN, "RTMAX": RTMAX}
-DEFAULT = RTMIN + 3  # systemd(1): halt.target's sibling for a clean power-off, asked of PID 1
+DEFAULT = RTMIN + 3  # systemd(1), "Signals": starts halt.target
 
 
 def number(text: str) -> int | None:
-    """The number that `text` names: `37`, `SIGRTMIN+3`, `rtmin+3`, `SIGRTMINPLUS3` (Kubernetes' constant); None if none."""
-    if not text.isascii():  # upper() makes an S of the long s
+    """Return the number of a signal: `37`, `SIGRTMIN+3`, `rtmin+3`, `SIGRTMINPLUS3` (Kubernetes' constant); None if invalid."""
+    if not text.isascii():  # upper() turns the long s into S
         return None
     word = text.upper()
     if word.isdigit():
@@ -44,29 +44,29 @@ def number(text: str) -> int | None:
 
 
 def name(signal: int) -> str:
-    """The name as systemd writes it (systemd, signal-util.c): real-time signals count from SIGRTMIN."""
+    """Return the name as systemd writes it (systemd, signal-util.c): real-time signals count from SIGRTMIN."""
     if RTMIN <= signal <= RTMAX:
         return f"SIGRTMIN+{signal - RTMIN}"
     return next((f"SIG{known}" for known, value in NAMES.items() if value == signal), str(signal))
 
 
 def is_signal(text: str) -> bool:
-    """Whether `text` may stand as a stop signal: a name, a number, or `none` (never translate)."""
+    """Return whether `text` is a valid stop signal: a name, a number, or `none` (never translate)."""
     return text.lower() == "none" or number(text) is not None
 
 
 def is_term(words: tuple[str, ...]) -> bool:
-    """Whether these words after the ID of a `kill` mean SIGTERM: none at all (runc's default), or one that names it."""
+    """Return whether these words after the ID of a `kill` mean SIGTERM: no word (runc's default), or its name or number."""
     return not any(words) or (len(words) == 1 and number(words[0]) == TERM)
 
 
 def recorded(annotations: Mapping[str, str]) -> int | None:
-    """The signal that SIGTERM becomes for a container with these annotations; None where it stays SIGTERM."""
+    """Return the signal that replaces SIGTERM for a container with these annotations; None if SIGTERM is kept."""
     return number(annotations.get(STOP_SIGNAL, "")) if annotations.get(ADJUSTED) else None
 
 
 class Status:
-    """What /proc/PID/status says that matters here: `comm`, and the masks of blocked and caught signals."""
+    """The values in /proc/PID/status that matter here: `comm`, and the masks of blocked and caught signals."""
 
     __slots__ = ("blocked", "caught", "comm")
 
@@ -77,11 +77,10 @@ class Status:
         self.caught = _mask(fields.get("SigCgt", ""))
 
     def awaits(self, signal: int, runtime: str) -> bool:
-        """Whether this PID 1 is ready for `signal`.
+        """Return whether this PID 1 is ready for `signal`.
 
-        systemd blocks its signals and reads them from a descriptor (measured: 252 to 262, a few ms after exec). Another
-        init may catch the one that it was given; the runtime's own init (`runc:[2:INIT]`, comm of `runtime`) catches
-        nearly all, so it never counts.
+        systemd blocks its signals and reads them from a descriptor (measured: 252 to 262, a few ms after exec). Another init may
+        catch its stop signal. The runtime's own init (`runc:[2:INIT]`, comm of `runtime`) catches nearly all and never counts.
         """
         bit = 1 << (signal - 1)
         if self.blocked & bit:

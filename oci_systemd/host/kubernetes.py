@@ -12,7 +12,7 @@ import ssl
 import time
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from oci_systemd.core.errors import Problem
@@ -30,32 +30,56 @@ PASSING = (*REFUSED, 429, 500, 502, 503, 504)  # what may be otherwise in a mome
 UNLIKE = 422  # a JSON patch whose test fails: the label is another's, or none (RFC 5789, section 2.2)
 
 
+class Answer(NamedTuple):
+    """What a patch is answered with: the status, the server's own words where it is a failure, and the node's labels else."""
+
+    status: int
+    said: str
+    labels: dict[str, str]
+
+
 class Unable(Problem):
     """The node's label stays as it is: the service account has no right to change it, or it is not ours to take."""
 
 
 def label(node: str, handler: str) -> None:
     """Give `node` the label of `handler`. Unable where we may not; a Problem where that fails."""
-    status, said = _asked(node, "application/merge-patch+json", {"metadata": {"labels": {LABEL: handler}}})
-    _check(node, status, said, REFUSED)
+    change = {"metadata": {"labels": {LABEL: handler}}}
+    _check(node, _asked(node, "application/merge-patch+json", change), REFUSED)
 
 
-def unlabel(node: str, handler: str) -> None:
-    """Take the label away from `node`, if it is that of `handler`. Unable where it is not, or we may not."""
+def unlabel(node: str, handler: str) -> bool:
+    """Take the label away from `node`; False where there is none. Unable where it is another handler's, or we may not."""
     place = f"/metadata/labels/{LABEL.replace('~', '~0').replace('/', '~1')}"
     change = [{"op": "test", "path": place, "value": handler}, {"op": "remove", "path": place}]
-    status, said = _asked(node, "application/json-patch+json", change)
-    _check(node, status, said, (*REFUSED, UNLIKE))
+    answer = _asked(node, "application/json-patch+json", change)
+    if answer.status == UNLIKE:
+        return _check_unlike(node)
+    _check(node, answer, REFUSED)
+    return True
 
 
-def _check(node: str, status: int, said: str, unable: Collection[int]) -> None:
-    if status in unable:
-        raise Unable(f"the label {LABEL} of node {node} is left as it is: {said}")
-    if status != 200:
-        raise Problem(f"node {node} could not be labelled {LABEL}: the API server answers {status}: {said}")
+def _check_unlike(node: str) -> bool:
+    """Return False where `node` has no label of ours. Unable where it has another's.
+
+    The account may patch and not read, and a patch of nothing is answered with the node."""
+    answer = _asked(node, "application/merge-patch+json", {})
+    _check(node, answer, REFUSED)
+    if other := answer.labels.get(LABEL):
+        raise Unable(f"the label {LABEL} of node {node} is left as it is: it is {other!r}, another handler's")
+    return False
 
 
-def _asked(node: str, kind: str, change: object) -> tuple[int, str]:
+def _check(node: str, answer: Answer, unable: Collection[int]) -> None:
+    if answer.status in unable:
+        raise Unable(f"the label {LABEL} of node {node} is left as it is: {answer.said}")
+    if answer.status != 200:
+        raise Problem(
+            f"node {node} could not be labelled {LABEL}: the API server answers {answer.status}: {answer.said}"
+        )
+
+
+def _asked(node: str, kind: str, change: object) -> Answer:
     """The answer to a patch. An API server that was just restarted, with its node's engine, is away at first, and knows nobody's
     rights then: it is waited for."""
     host, port = (os.environ.get(f"KUBERNETES_SERVICE_{each}", "") for each in ("HOST", "PORT"))
@@ -65,7 +89,7 @@ def _asked(node: str, kind: str, change: object) -> tuple[int, str]:
     while True:
         try:
             answer = _patch(host, int(port or 443), f"/api/v1/nodes/{quote(node, safe='')}", kind, change)
-            if answer[0] not in PASSING or time.monotonic() > end:
+            if answer.status not in PASSING or time.monotonic() > end:
                 return answer
         except (OSError, HTTPException, ValueError) as error:
             if isinstance(error, ssl.SSLCertVerificationError) or time.monotonic() > end:
@@ -73,8 +97,7 @@ def _asked(node: str, kind: str, change: object) -> tuple[int, str]:
         time.sleep(PAUSE)
 
 
-def _patch(host: str, port: int, path: str, kind: str, change: object) -> tuple[int, str]:
-    """The status that a patch is answered with, and the server's own words where it is a failure."""
+def _patch(host: str, port: int, path: str, kind: str, change: object) -> Answer:
     token = (ACCOUNT / "token").read_text().strip()
     context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
     # The default since Python 3.13. Many a cluster's own CA lacks what it asks for (key identifiers, key usage).
@@ -85,13 +108,15 @@ def _patch(host: str, port: int, path: str, kind: str, change: object) -> tuple[
             "PATCH", path, json.dumps(change), {"Authorization": f"Bearer {token}", "Content-Type": kind}
         )
         answer = connection.getresponse()
-        return answer.status, _message(answer.read())
+        return _read(answer.status, answer.read())
     finally:
         connection.close()
 
 
-def _message(said: bytes) -> str:
+def _read(status: int, said: bytes) -> Answer:
     try:
-        return str(json.loads(said).get("message", ""))
-    except (ValueError, AttributeError):
-        return said[:200].decode(errors="replace")
+        given = json.loads(said)
+        labels = (given.get("metadata") or {}).get("labels") or {}
+        return Answer(status, str(given.get("message", "")), {**labels})
+    except (ValueError, AttributeError, TypeError):
+        return Answer(status, said[:200].decode(errors="replace"), {})

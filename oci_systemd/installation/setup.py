@@ -5,6 +5,7 @@ Invariant: a plan whose result would not be in effect is not written, and as lon
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from oci_systemd.engines.plan import Edit, Overlay, Plan
 from oci_systemd.engines.state_roots import BUNDLES_OF_SHIMS
 from oci_systemd.engines.wanted import Wanted
 from oci_systemd.host import commands, in_use, kubernetes, versions
+from oci_systemd.host.process import interruptible
 from oci_systemd.installation import effective, installed
 from oci_systemd.installation.transaction import Transaction
 
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from oci_systemd.installation.effective import Answer
     from oci_systemd.installation.transaction import Reporter
 
-FEW = 3  # IDs that a sentence names
+FEW = 3  # names or IDs that a sentence has
+PAUSE = 2.0  # seconds between two looks at what runs
 CLUSTER = ("containerd", "crio")  # the engines of a cluster's nodes
 PLAIN = ("", "runc", "crun")  # runtimes that need no word
 
@@ -241,7 +244,8 @@ def _remove(request: Request) -> bool:
     transaction = Transaction(tree, engine, handler, known.restart, request.automatic, request.report)
     if handler not in known.handlers:
         others = f"; there is {', '.join(known.handlers)}" if known.handlers else ""
-        request.report.line(f"no handler {handler} of ours is installed in {engine}{others}; nothing to do")
+        gone = "" if others else ": already gone"
+        request.report.line(f"no handler {handler} of ours is installed in {engine}{gone}{others}; nothing to do")
         return not request.show and replace(transaction, command="").complete()
     plan = _planned_removal(request)
     if request.show:
@@ -249,6 +253,8 @@ def _remove(request: Request) -> bool:
         return False
     if not request.force:
         programs = [program for entry in known.of(handler) for program in programs_in(entry.now)]
+        if request.node and request.automatic:
+            _wait_unused(request, programs)
         _check_unused(request, programs, ", or use --force")
     restart = transaction.must_restart(plan)
     transaction.carry_out(plan, restart=restart)
@@ -257,19 +263,38 @@ def _remove(request: Request) -> bool:
 
 def _check_unused(request: Request, programs: Iterable[str], otherwise: str) -> None:
     """Raise a Problem where containers of the engine call one of those `programs` that are ours."""
-    engine = request.engine
+    if who := _users(request, programs):
+        raise Problem(f"{who}, and cannot be stopped without it: remove first what runs{otherwise}")
+
+
+def _users(request: Request, programs: Iterable[str]) -> str:
+    """Who calls one of those `programs` that are ours, in words; "" where nobody does."""
     ours = {program for program in programs if is_ours(program)}
-    running = in_use.containers(request.tree, engine, ours, BUNDLES_OF_SHIMS)
-    if running:
-        named = ", ".join(id[:12] for id in running[:FEW]) + (", …" if len(running) > FEW else "")
-        who = (
-            f"a container of {engine} still calls"
-            if len(running) == 1
-            else f"{len(running)} containers of {engine} still call"
-        )
-        raise Problem(
-            f"{who} the wrapper ({named}), and cannot be stopped without it: remove first what runs{otherwise}"
-        )
+    found = in_use.users(request.tree, request.engine, ours, BUNDLES_OF_SHIMS)
+    words = [_counted(len(found.pods), "pod"), _counted(len(found.containers), f"container of {request.engine}")]
+    named = [*found.pods, *(id[:12] for id in found.containers)]
+    if not named:
+        return ""
+    calls = "calls" if len(named) == 1 else "call"
+    shown = ", ".join(named[:FEW]) + (", …" if len(named) > FEW else "")
+    return f"{' and '.join(each for each in words if each)} still {calls} the wrapper ({shown})"
+
+
+def _counted(number: int, what: str) -> str:
+    """`a pod`, `2 pods`, `3 containers of docker`; "" for none."""
+    first, *rest = what.split(" ", 1)
+    return " ".join([f"{number} {first}s", *rest]) if number > 1 else f"a {what}" if number else ""
+
+
+def _wait_unused(request: Request, programs: Iterable[str]) -> None:
+    """Wait until no container calls one of `programs`: in a pod nobody types the command again. SIGTERM ends the wait."""
+    programs = [*programs]
+    if not (who := _users(request, programs)):
+        return
+    request.report.line(f"waiting: {who}; the node's files are unchanged until they are gone")
+    with interruptible("stopped by SIGTERM while it waited; nothing was removed"):
+        while _users(request, programs):
+            time.sleep(PAUSE)
 
 
 # The self-contained tree
@@ -345,8 +370,9 @@ def _label(request: Request, transaction: Transaction, *, restart: bool) -> None
 
 def _unlabel(request: Request) -> None:
     try:
-        kubernetes.unlabel(request.node, request.handler)
+        if kubernetes.unlabel(request.node, request.handler):
+            request.report.line(f"node {request.node} has lost {kubernetes.LABEL}={request.handler}")
+        else:
+            request.report.line(f"node {request.node} has no label {kubernetes.LABEL}: already gone")
     except kubernetes.Unable as unable:
         request.report.note(str(unable))
-        return
-    request.report.line(f"node {request.node} has lost {kubernetes.LABEL}={request.handler}")

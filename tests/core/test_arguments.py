@@ -95,7 +95,7 @@ def test_arguments_of_a_container_that_is_not_wanted_stay() -> None:
 
 def test_nothing_is_appended_behind_an_open_quote() -> None:
     found, adjustment = carried("A=b", args=("/sbin/init", 'x="'))
-    assert found == [] and warned(adjustment, "is not closed")
+    assert found == [] and warned(adjustment, "unclosed quote")
 
 
 VALUES = {
@@ -152,7 +152,7 @@ def test_the_longest_argument_is_carried() -> None:
 def test_arguments_and_environment_stay_below_what_execve_takes() -> None:
     env = [f"V{number}=" + "x" * 100_000 for number in range(8)]
     found, adjustment = carried(*env)
-    assert 0 < len(found) < 8 and warned(adjustment, "all of arguments and environment 1 MiB")
+    assert 0 < len(found) < 8 and warned(adjustment, "and 1 MiB for all arguments and variables")
     assert sum(map(len, [*found, *env])) < MOST
 
 
@@ -169,7 +169,7 @@ def test_what_is_pid_1s_own_never_reaches_services() -> None:
     assert carried(*NEVER)[0] == []
     found, adjustment = carried(*NEVER, asked=",".join(entry.partition("=")[0] for entry in NEVER))
     assert found == []
-    assert sum("it is PID 1's own" in each for each in adjustment.warnings) == len(NEVER)
+    assert sum("it is reserved for PID 1" in each for each in adjustment.warnings) == len(NEVER)
 
 
 PATTERNS = {
@@ -195,14 +195,14 @@ def test_variables_are_named_by_patterns(asked: str, names: str) -> None:
 
 def test_a_name_that_stands_for_no_variable_is_reported() -> None:
     assert warned(
-        carried("A=1", asked="A, LOST")[1], "variable LOST does not reach the services: the container has none"
+        carried("A=1", asked="A, LOST")[1], "variable LOST does not reach the services: the container does not have it"
     )
     assert carried("A=1", asked="A, LOST*")[1].warnings == []
 
 
 @pytest.mark.parametrize("value", ["", "a b", "A,", "A=b", ",".join(["A"] * 65), "A" * 257, "ä"])
 def test_a_wrong_pattern_is_refused(value: str) -> None:
-    assert "names of variables" in refused(container(annotations=annotated(environment=value)))
+    assert "variable names" in refused(container(annotations=annotated(environment=value)))
 
 
 THERE = {

@@ -12,17 +12,23 @@ from oci_systemd.core.errors import SpecError
 # Go takes a key for the field in any spelling (encoding/json), C in the right one alone.
 ODD_KEYS: dict[str, tuple[dict[str, Any], str]] = {
     "beside": ({"linux": {}, "Linux": {}}, "linux and Linux"),
-    "alone": ({"Linux": {}}, "linux is spelled"),
+    "alone": ({"Linux": {}}, "linux: the key has wrong upper and lower case"),
     "in the process": ({"process": {"args": [], "Args": []}}, "args and Args"),
-    "alone in the process": ({"process": {"ENV": []}}, "process.env is spelled"),
-    "of a mount": ({"mounts": [{"Destination": "/run"}]}, "mounts[0].destination is spelled"),
-    "of the cgroup": ({"linux": {"cgroupspath": "/"}}, "linux.cgroupsPath is spelled"),
-    "of limits": ({"linux": {"resources": {"Unified": {}}}}, "linux.resources.unified is spelled"),
+    "alone in the process": ({"process": {"ENV": []}}, "process.env: the key has wrong upper and lower case"),
+    "of a mount": (
+        {"mounts": [{"Destination": "/run"}]},
+        "mounts[0].destination: the key has wrong upper and lower case",
+    ),
+    "of the cgroup": ({"linux": {"cgroupspath": "/"}}, "linux.cgroupsPath: the key has wrong upper and lower case"),
+    "of limits": (
+        {"linux": {"resources": {"Unified": {}}}},
+        "linux.resources.unified: the key has wrong upper and lower case",
+    ),
     "of a field that is not read": ({"hostname": "a", "hostName": "b"}, "hostname and hostName"),
-    "with another letter that folds": ({"proce\u017f\u017f": {}}, "process is spelled"),
+    "with another letter that folds": ({"proce\u017f\u017f": {}}, "process: the key has wrong upper and lower case"),
     "of a namespace": (
         {"linux": {"namespaces": [{"type": "pid", "Path": "/x"}]}},
-        "linux.namespaces[0].path is spelled",
+        "linux.namespaces[0].path: the key has wrong upper and lower case",
     ),
 }
 

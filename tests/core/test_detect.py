@@ -94,7 +94,7 @@ def test_wrong_annotation_value_is_refused_and_names_the_three() -> None:
 
 @pytest.mark.parametrize("value", [" true", "true\n", "\u2003true", "True", ""])
 def test_nearly_right_annotation_value_is_wrong(value: str) -> None:
-    assert "it takes" in refused(container(annotations=annotated(wanted=value)))
+    assert "invalid value" in refused(container(annotations=annotated(wanted=value)))
 
 
 def test_every_wrong_annotation_is_told_at_once() -> None:
@@ -103,7 +103,11 @@ def test_every_wrong_annotation_is_told_at_once() -> None:
             annotations=annotated(cgroup="maybe", tmpfs="run", stop_signal="SIGFOO", machine_id="x", selinux="a b")
         )
     )
-    assert [key for key in ("cgroup", "tmpfs", "stop-signal", "machine-id", "selinux") if f"{key} is" not in said] == []
+    assert [
+        key
+        for key in ("cgroup", "tmpfs", "stop-signal", "machine-id", "selinux")
+        if f"{key}: invalid value" not in said
+    ] == []
 
 
 def test_wrong_annotation_of_an_unwanted_container_is_reported_only() -> None:
@@ -111,10 +115,22 @@ def test_wrong_annotation_of_an_unwanted_container_is_reported_only() -> None:
     assert (adjustment.edits, warned(adjustment, "SIGFOO")) == ([], True)
 
 
-def test_unknown_annotation_is_reported() -> None:
-    assert warned(
-        adjusted(container(annotations=annotated(tmpsf="/run"))), "there is no annotation io.systemd.container.tmpsf"
-    )
+NEAR = {
+    "letters swapped": ("io.systemd.container.tmpsf", "; did you mean io.systemd.container.tmpfs?"),
+    "a dash less": ("io.systemd.container.machineid", "; did you mean io.systemd.container.machine-id?"),
+    "a letter more": ("io.systemd.container.cgroups", "; did you mean io.systemd.container.cgroup?"),
+    "upper case": ("io.systemd.container.SELinux", "; did you mean io.systemd.container.selinux?"),
+    "for one container": ("io.systemd.container.consle/main", "; did you mean io.systemd.container.console?"),
+    "another word": ("io.systemd.container.hostname", ""),
+    "one letter": ("io.systemd.container.x", "; did you mean io.systemd.container?"),
+    "long": ("io.systemd.container." + "x" * 300, ""),
+}
+
+
+@pytest.mark.parametrize(("name", "hint"), NEAR.values(), ids=NEAR)
+def test_unknown_annotation_is_reported_with_the_one_that_it_resembles(name: str, hint: str) -> None:
+    adjustment = adjusted(container(annotations={name: "/run"}))
+    assert f"unknown annotation {name}{hint}" in adjustment.warnings
 
 
 @pytest.mark.parametrize(

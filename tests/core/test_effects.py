@@ -48,7 +48,7 @@ CASES: dict[str, tuple[dict[str, Any], str, list[tuple[str, str]]]] = {
     "the host's, without a namespace": (
         {"cgroup": RW, "namespaces": {"pid": ""}},
         "cgroup",
-        [("rw", "the host's tree: it has no private cgroup namespace")],
+        [("rw", "the host's tree: no private cgroup namespace")],
     ),
     "a limit on cgroups": (
         {"unified": {"cgroup.max.descendants": "7", "memory.max": "1"}},
@@ -89,7 +89,7 @@ CASES: dict[str, tuple[dict[str, Any], str, list[tuple[str, str]]]] = {
     "the journal on no console": (
         {"args": ("/sbin/init", "systemd.journald.forward_to_console=1"), "terminal": False},
         "console",
-        [("journal", "without a terminal nobody sees it")],
+        [("journal", "no effect without a terminal")],
     ),
     "variables for services": (
         {"args": ("/sbin/init", "systemd.setenv=A=s3cret", "systemd.setenv=B=1"), "env": ("A=s3cret", "B=2")},
@@ -118,7 +118,7 @@ CASES: dict[str, tuple[dict[str, Any], str, list[tuple[str, str]]]] = {
     "a container_uuid that is none": (
         {"env": ("container_uuid=x",)},
         "container_uuid",
-        [("x", "no id128: systemd passes it over")],
+        [("x", "not an id128: systemd ignores it")],
     ),
     "container_init_t": (
         {"selinux_label": "u:r:container_init_t:s0:c1,c2"},

@@ -46,8 +46,8 @@ def test_the_scope_is_stopped_by(changes: dict[str, Any], setting: str | None, v
 
 
 KEPT = {
-    "one of its own": ({"scope": True, "annotations": {KILL_SIGNAL: "2"}}, "the container has its own"),
-    "nobody knows": ({}, "it is not known whether the runtime makes a systemd scope"),
+    "one of its own": ({"scope": True, "annotations": {KILL_SIGNAL: "2"}}, "already set"),
+    "nobody knows": ({}, "unknown whether the runtime creates a systemd scope"),
 }
 
 

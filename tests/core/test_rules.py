@@ -373,7 +373,7 @@ def test_container_uuid(id: str, annotations: dict[str, str], values: dict[str, 
 
 
 def test_pod_machine_id_without_a_pod_is_reported() -> None:
-    assert warned(adjusted(container(annotations=annotated(machine_id="pod"))), "no pod UID")
+    assert warned(adjusted(container(annotations=annotated(machine_id="pod"))), "pod UID or container name unknown")
 
 
 @pytest.mark.parametrize("lost", [key for key in NAMED if not key.endswith("type")])
@@ -381,13 +381,15 @@ def test_named_machine_id_without_a_part_of_the_name_is_reported(lost: str) -> N
     annotations = {**NAMED, **annotated(machine_id="name")}
     assert not warned(adjusted(container(annotations=annotations)), "machine-id=name")
     del annotations[lost]
-    assert warned(adjusted(container(annotations=annotations)), "machine-id=name, but there is no namespace")
+    assert warned(
+        adjusted(container(annotations=annotations)), "machine-id=name: namespace, pod name or container name unknown"
+    )
 
 
 def test_unknown_id_sets_no_container_uuid_and_is_reported() -> None:
     adjustment = adjusted(container(id="", annotations=KUBERNETES))
     assert "container_uuid" not in env_set(adjustment)
-    assert warned(adjustment, "not known")
+    assert warned(adjustment, "the container's ID is unknown")
 
 
 OWN = {
@@ -403,7 +405,7 @@ OWN = {
 @pytest.mark.parametrize(("env", "value", "reported"), OWN.values(), ids=OWN)
 def test_own_container_uuid_stays(env: tuple[str, ...], value: str | None, reported: bool) -> None:
     adjustment = adjusted(container(env=env, annotations=annotated(machine_id="pod")))
-    assert (env_set(adjustment).get("container_uuid"), warned(adjustment, "no id128")) == (value, reported)
+    assert (env_set(adjustment).get("container_uuid"), warned(adjustment, "not an id128")) == (value, reported)
 
 
 FILES = {
@@ -509,6 +511,30 @@ def test_apparmor_profile(profile: str, value: str, enabled: bool, expected: lis
     adjustment = adjusted(given, Settings(ALLOW), apparmor=enabled)
     assert [edit.profile for edit in of_kind(adjustment, SetApparmorProfile)] == expected
     assert warned(adjustment, "not enabled") is not enabled
+
+
+ADMIN = ["CAP_CHOWN", "CAP_SYS_ADMIN"]
+CONFINED = {
+    "containerd's": ("cri-containerd.apparmor.d", ADMIN, {}, True),
+    "CRI-O's": ("crio-default", ADMIN, {}, True),
+    "Docker's": ("docker-default", ADMIN, {}, True),
+    "podman's": ("containers-default-0.57.4", ADMIN, {}, True),
+    "without the capability": ("docker-default", ["CAP_CHOWN"], {}, False),
+    "capabilities that cannot be seen": ("docker-default", None, {}, False),
+    "one of its owner's": ("docker-default-with-mount", ADMIN, {}, False),
+    "none": ("", ADMIN, {}, False),
+    "unconfined": ("unconfined", ADMIN, {}, False),
+    "unconfined as asked": ("docker-default", ADMIN, annotated(apparmor="unconfined"), False),
+    "another as asked": ("docker-default", ADMIN, annotated(apparmor="mine"), False),
+}
+
+
+@pytest.mark.parametrize(("profile", "granted", "annotations", "told"), CONFINED.values(), ids=CONFINED)
+def test_mounting_in_a_profile_that_denies_it_is_told(
+    profile: str, granted: list[str] | None, annotations: dict[str, str], told: bool
+) -> None:
+    given = container(apparmor_profile=profile, capabilities=granted, annotations=annotations)
+    assert warned(adjusted(given, Settings(ALLOW)), "denies mounts") is told
 
 
 @pytest.mark.parametrize("key", ["selinux", "apparmor"])

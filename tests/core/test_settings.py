@@ -88,7 +88,7 @@ x = 1
 
 
 def test_quoted_dotted_name_is_no_setting() -> None:
-    with pytest.raises(SettingsError, match="there is no setting"):
+    with pytest.raises(SettingsError, match="unknown setting"):
         parse('"tmpfs.size" = "1m"\n', "/etc/x.toml")
 
 

@@ -19,7 +19,7 @@ PATHS = {
     "/": "the top of the hierarchy",
     "/..": "the top of the hierarchy",
     "../../": "the top of the hierarchy",
-    "/busy": "a cgroup that holds processes already",
+    "/busy": "in use: it already holds processes",
     "/busy/..": "the top of the hierarchy",
 }
 

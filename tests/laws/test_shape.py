@@ -57,9 +57,12 @@ def another(spec: dict[str, Any]) -> dict[str, Any]:
     annotations = spec.get("annotations") or {}
     spec["annotations"] = {
         key: POD_UID[:-1] + "f" if value == POD_UID else value for key, value in annotations.items()
-    } | {"io.kubernetes.cri.sandbox-name": "another", "io.kubernetes.cri.sandbox-id": "b" * 64}
+    } | {"io.kubernetes.cri.sandbox-id": "b" * 64}
+    if annotations.get("io.kubernetes.cri.sandbox-name"):
+        spec["annotations"]["io.kubernetes.cri.sandbox-name"] = "another"
     process = spec.setdefault("process", {})
-    process["env"] = ["HOSTNAME=another", *(process.get("env") or [])]
+    if not any(key.startswith(ENVIRONMENT) for key in annotations):  # for which any variable may count
+        process["env"] = ["HOSTNAME=another", *(process.get("env") or [])]
     for mount in spec.get("mounts") or ():
         mount["source"] = "/another" + (mount.get("source") or "")
     for namespace in (spec.get("linux") or {}).get("namespaces") or ():

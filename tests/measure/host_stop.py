@@ -32,7 +32,9 @@ def table() -> Iterator[str]:
             found = reboot(both, GO_DOWN)
             for case in GO_DOWN:
                 words = [found.said.get((case, name), "") for name in ("server", "sessions")]
-                yield row(case, signal, "reboot", f"{found.seconds:.0f}", str(found.complete(case)), *words)
+                whole = found.complete(case)
+                seconds = f"{found.seconds_of(case) if whole else found.seconds:.0f}"
+                yield row(case, signal, "reboot", seconds, str(whole), *words)
 
 
 def by_systemctl(both: Engines, case: str) -> list[object]:

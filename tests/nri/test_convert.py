@@ -65,10 +65,10 @@ def test_a_containers_own_annotation_wins_over_its_pods() -> None:
 # What NRI cannot do, and the words in which it is told.
 BEYOND: dict[str, tuple[dict[str, Any], str]] = {
     "an AppArmor profile": ({"annotations": {a.APPARMOR: "mine"}}, "AppArmor profile mine"),
-    "no AppArmor profile": ({"annotations": {a.APPARMOR: "unconfined"}}, "no AppArmor profile"),
+    "remove the AppArmor profile": ({"annotations": {a.APPARMOR: "unconfined"}}, "remove the AppArmor profile"),
     "an SELinux type": ({"annotations": {a.SELINUX: "spc_t"}}, "SELinux label system_u:system_r:spc_t:s0"),
     "the SELinux type for systemd": ({}, "SELinux label system_u:system_r:container_init_t:s0"),
-    "a console": ({"devices": [{"path": "/dev/tty7"}]}, "no device /dev/tty7"),
+    "a console": ({"devices": [{"path": "/dev/tty7"}]}, "remove device /dev/tty7"),
     "a variable that stands there twice": (
         {"env": ["container=a", "container="]},
         "container stands there several times",

@@ -15,8 +15,9 @@ from oci_systemd.core.settings import TABLE
 
 SOURCE = Path(__file__).parents[2]
 README = SOURCE / "README.md"
-GUIDE = SOURCE / "packaging/README.md"
-THREATS = SOURCE / "packaging/threat-model.md"
+TROUBLE = SOURCE / "docs/troubleshooting.md"
+SETTINGS = SOURCE / "docs/settings.md"
+THREATS = SOURCE / "docs/threat-model.md"
 TOP = [README, SOURCE / "CONTRIBUTING.md", SOURCE / "SECURITY.md"]
 PAGES = sorted((SOURCE / "docs").glob("*.md"))
 DOCUMENTS = [*TOP, *PAGES, *sorted((SOURCE / "packaging").rglob("*.md")), SOURCE / "tests/corpus/README.md"]
@@ -80,12 +81,12 @@ def is_said(message: str) -> bool:
     return any(message in text for text in sentences())
 
 
-OURS = [row[0].strip("`") for row in rows(section(GUIDE, "Troubleshooting by the message")) if row[1] == "ours"]
+OURS = [row[0].strip("`") for row in rows(TROUBLE.read_text()) if row[1] == "ours"]
 
 
 def test_there_are_messages_of_ours_and_of_others() -> None:
     assert len(OURS) > 40
-    assert len(rows(section(GUIDE, "Troubleshooting by the message"))) > len(OURS) + 10
+    assert len(rows(TROUBLE.read_text())) > len(OURS) + 10
 
 
 @pytest.mark.parametrize("message", OURS)
@@ -102,7 +103,7 @@ def test_a_message_that_nobody_says_is_none(message: str) -> None:
 
 
 def test_the_guide_has_every_setting_with_its_default() -> None:
-    found = {row[0].strip("`"): row[1].strip("`") for row in rows(section(GUIDE, "What each setting risks"))}
+    found = {row[0].strip("`"): row[1].strip("`") for row in rows(section(SETTINGS, "What each setting risks"))}
     assert found == {name: json.dumps(default) for name, (default, _, _) in TABLE.items()}
 
 

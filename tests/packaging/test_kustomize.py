@@ -23,7 +23,7 @@ from oci_systemd import __version__
 from oci_systemd.host.kubernetes import LABEL
 
 KUSTOMIZE = Path(__file__).parents[2] / "packaging/kustomize"
-GUIDE = (KUSTOMIZE.parent / "README.md").read_text()
+GUIDE = (KUSTOMIZE.parents[1] / "docs/operators.md").read_text()
 OVERLAYS = sorted(each.name for each in (KUSTOMIZE / "overlays").iterdir())
 KUBERNETES = "1.36.0"
 WITH_COMPONENTS = 4  # of kustomize: Debian 12's kubectl has 2

@@ -36,14 +36,20 @@ def document(result: Result) -> dict[str, Any]:
 
 
 SAYS = {
-    "wanted": ("containerd-2.1/systemd", ("wanted: yes, the command /sbin/init is an init", "mount tmpfs at /run")),
-    "not wanted": ("runc/spec", ("wanted: no, the command 'sh' is not systemd", "none")),
-    "a sandbox": ("containerd-2.1/sandbox", ("wanted: no, it is a pod's sandbox",)),
+    "wanted": (
+        "containerd-2.1/systemd",
+        ("wanted: yes\nreason: the command /sbin/init is an init\nchanges\n", "mount tmpfs at /run"),
+    ),
+    "not wanted": ("runc/spec", ("wanted: no\nreason: the command 'sh' is not systemd\nchanges\n  none\n",)),
+    "a sandbox": ("containerd-2.1/sandbox", ("wanted: no\nreason: it is a pod's sandbox\n",)),
     "opted out": ("containerd-2.1/opted-out", ('annotation io.systemd.container is "false"',)),
-    "asked": ("docker/annotated", ('wanted: yes, annotation io.systemd.container is "true"',)),
-    "kept": ("containerd-2.1/cgroup-writable", ("left alone", "mount at /sys/fs/cgroup", "it is writable already")),
+    "asked": ("docker/annotated", ('wanted: yes\nreason: annotation io.systemd.container is "true"\n',)),
+    "kept": ("containerd-2.1/cgroup-writable", ("unchanged", "mount at /sys/fs/cgroup", "already writable")),
     "a warning": ("containerd-2.1/run-as-user", ("warnings", "the user is 1000, not 0")),
-    "an obstacle": ("containerd-2.1/cgroup-bind", ("wanted: no,", "left alone: its mount at /sys/fs/cgroup")),
+    "an obstacle": (
+        "containerd-2.1/cgroup-bind",
+        ("wanted: no\nreason: the command", ", but the mount at /sys/fs/cgroup"),
+    ),
 }
 
 
@@ -53,6 +59,15 @@ def test_people_read(name: str, texts: tuple[str, ...]) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     for text in texts:
         assert text in result.stdout
+
+
+@pytest.mark.parametrize("name", ["containerd-2.1/cgroup-bind", "containerd-2.1/host-pid"])
+def test_a_reason_is_told_once(name: str) -> None:
+    text, value = run(spec(name)).stdout, document(run("--json", spec(name)))
+    assert value["warnings"]
+    assert text.count("reason: ") == 1
+    assert "warnings" not in text
+    assert value["reason"] in text.splitlines()[1]
 
 
 def test_every_change_stands_beside_its_reason() -> None:

@@ -82,6 +82,10 @@ class Shutdown:
         """Return whether the case's ExecStop came to its end."""
         return len(self.said.get((case, "mark"), "").split()) == 2
 
+    def seconds_of(self, case: str) -> float:
+        """How long after the reboot began the case's ExecStop had come to its end."""
+        return float(self.said[case, "mark"].split()[1]) - self.began
+
 
 def reboot(engines: Engines, cases: Iterable[str]) -> Shutdown:
     """Start a container of each case, and have the machine reboot under them."""

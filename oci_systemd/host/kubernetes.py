@@ -1,4 +1,4 @@
-"""The label that tells Kubernetes which nodes have a handler, set by the node's own pod through the API server.
+"""The label that tells Kubernetes which nodes have a handler, set by the node's own pod through the API server, and its message.
 
 Law: one request, for one label of one node; what it needs is where the kubelet puts it for a pod's service account
 (kubernetes.io/docs/tasks/run-application/access-api-from-pod).
@@ -10,6 +10,7 @@ import json
 import os
 import ssl
 import time
+from contextlib import suppress
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 LABEL = "oci-systemd/handler"
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+MESSAGE = Path("/dev/termination-log")  # of a pod's container, terminationMessagePath's default; it holds 4096 bytes
 PATIENCE = 30.0  # seconds
 STARTS = 30.0  # seconds in which an API server that starts may refuse everybody
 PAUSE = 2.0
@@ -68,6 +70,14 @@ def _check_unlike(node: str) -> bool:
     if other := answer.labels.get(LABEL):
         raise Unable(f"the label {LABEL} of node {node} is left as it is: it is {other!r}, another handler's")
     return False
+
+
+def leave_message(sentences: Collection[str]) -> None:
+    """Have `kubectl describe pod` show `sentences` as the container's message. It takes no right at all: an event or a node's
+    condition would take one more."""
+    with suppress(OSError):
+        if sentences and MESSAGE.is_file():
+            MESSAGE.write_text("\n".join(sentences))
 
 
 def _check(node: str, answer: Answer, unable: Collection[int]) -> None:

@@ -51,7 +51,7 @@ def label(node: str, handler: str) -> None:
 
 
 def unlabel(node: str, handler: str) -> bool:
-    """Remove the label from `node`; return False if it has none. Raise Unable if it has another value, or if that is not permitted."""
+    """Remove the label from `node`; return False if it has none. Raise Unable if its value is another, or if not permitted."""
     place = f"/metadata/labels/{LABEL.replace('~', '~0').replace('/', '~1')}"
     change = [{"op": "test", "path": place, "value": handler}, {"op": "remove", "path": place}]
     answer = _asked(node, "application/json-patch+json", change)
@@ -73,8 +73,8 @@ def _check_unlike(node: str) -> bool:
 
 
 def leave_message(sentences: Collection[str]) -> None:
-    """Make `kubectl describe pod` show `sentences` as the container's message. That needs no permission; an event or a node condition
-    would need one more."""
+    """Make `kubectl describe pod` show `sentences` as the container's message. That needs no permission; an event or a node
+    condition would."""
     with suppress(OSError):
         if sentences and MESSAGE.is_file():
             MESSAGE.write_text("\n".join(sentences))

@@ -456,9 +456,9 @@ REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
     "a key twice": ({MAIN: "version = 2\nversion = 2\n"}, "", "line 2"),
     "a version that is a word": ({MAIN: 'version = "3"\n'}, "", "version: unexpected value '3'"),
     "imports that are a word": ({MAIN: 'version = 3\nimports = "/etc/x"\n'}, "", "imports is '/etc/x'"),
-    "runtimes that are a word": ({MAIN: f'version = 2\n[plugins."{V2}".containerd]\nruntimes = 1\n'}, "", "'runtimes' is not a table"),
+    "runtimes that are a word": ({MAIN: f'version = 2\n[plugins."{V2}".containerd]\nruntimes = 1\n'}, "", "is not a table"),
     "a handler that is a word": ({MAIN: f'version = 2\n[plugins."{V2}".containerd.runtimes]\nsystemd = "x"\n'}, "", "is 'x'"),
-    "plugins that are a list": ({MAIN: "version = 2\n[[plugins]]\n"}, "", "'plugins' is no table"),
+    "plugins that are a list": ({MAIN: "version = 2\n[[plugins]]\n"}, "", "'plugins' is no"),
     "nested beyond measure": ({MAIN: "version = 2\nx = " + "[" * 150 + "]" * 150}, "", "more than 100 tables and lists"),
     "nested beyond reading": ({MAIN: "version = 2\nx = " + "[" * 9999}, "", "is no TOML"),
 }  # fmt: skip

@@ -11,16 +11,16 @@ from tests.machine.lab.machine import Machine
 pytestmark = pytest.mark.engine
 
 IMAGE = "localhost/debian-systemd:13"
-"""What README.md builds from Debian's registry; here it is the lab's own Debian 13 with the same STOPSIGNAL."""
+"""What README.md builds, which needs a registry; here it is the lab's own Debian 13 with the same STOPSIGNAL."""
 
 
 @pytest.mark.parametrize("engine", ["docker", "podman"])
 def test_a_start_ends_in_a_running_systemd(machine: Machine, engine: str) -> None:
-    install, run, ask, stop = block(SOURCE / "README.md", f"oci-systemd install {engine}").splitlines()
+    install, run, pause, ask, stop = block(SOURCE / "README.md", f"oci-systemd install {engine}").splitlines()
     Cli(machine, engine).commit("debian-13", "start", "STOPSIGNAL SIGRTMIN+3")
     machine.run(engine, "tag", image("start"), IMAGE)
     try:
-        machine.run("sh", "-exc", f"{install}\n{run}")
+        machine.run("sh", "-exc", f"{install}\n{run}\n{pause}")
         assert said(machine, ask) == "running"
         machine.run("sh", "-exc", stop.replace(" stop ", f" stop --time {GRACE} "))  # an emulated processor is slow
         assert machine.output(engine, "inspect", "--format", "{{.State.ExitCode}}", "machine") == "0"

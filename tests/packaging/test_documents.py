@@ -147,7 +147,13 @@ def test_a_picture_is_shown_and_is_read_in_the_dark_too(path: Path) -> None:
     assert "prefers-color-scheme: dark" in path.read_text()
 
 
-# Every `sh` block of a document, by its first line: the file that runs it, and the words of it that do. A block that cannot be
+# Documents whose blocks are all run by one test, which reads them there.
+WHOLE = {
+    "docs/start.md": "tests/machine/test_start.py",
+    "docs/offline.md": "tests/e2e/test_offline.py",
+    "packaging/images/README.md": "tests/e2e/test_images.py",
+}
+# Every other `sh` block, by its first line: the file that runs it, and the words of it that do. A block that cannot be
 # run here stands in BY_HAND, with the reason.
 RUN_BY = {
     "make demo": ("tests/pristine/cases.py", "# make demo"),
@@ -175,7 +181,11 @@ RUN_BY = {
     ),
     "kubectl apply -k packaging/kustomize/overlays/nri": ("tests/packaging/test_kustomize.py", '"nri"'),
     "mkdir /sys/fs/cgroup/leaf": ("tests/machine/test_nesting.py", "docs/nesting.md"),
-    "runc spec": ("tests/e2e/test_offline.py", "docs/offline.md"),
+    "systemctl exit 3": ("tests/e2e/lab/ends.py", "systemctl exit 3"),
+    "systemctl show --property=MemoryMax UNIT     # what the unit asks for": (
+        "tests/machine/test_readiness.py",
+        "memory.max",
+    ),
     "make bench": (".ci/run", "-m tests.bench"),
     "kubectl label node NAME oci-systemd/install=true": ("tests/packaging/test_kustomize.py", '"gradual"'),
     "kubectl logs POD": ("tests/machine/test_logs.py", "io.systemd.container.console=journal"),
@@ -194,15 +204,23 @@ RUN_BY = {
 
 
 BY_HAND = {
-    "cat >Containerfile <<'END'": "needs Docker's registry; built by hand with buildah on a Debian 13 from Debian's own packages",
+    "docker build --tag localhost/debian-systemd:13 --file packaging/images/debian/Containerfile packaging/images": (
+        "needs a registry; tests/e2e/test_images.py builds and boots the same file"
+    ),
     "oci-systemd install containerd --restart auto": "needs a cluster; its parts are run by tests/machine/test_install.py",
     "sha256sum -c SHA256SUMS": "needs a release; tests/packaging/test_workflows.py has what makes it",
 }
 
 
 def test_every_block_of_commands_is_run_or_says_why_not() -> None:
-    assert {each.splitlines()[0] for path in DOCUMENTS for each in blocks(path)} == RUN_BY.keys() | BY_HAND.keys()
+    others = [path for path in DOCUMENTS if str(path.relative_to(SOURCE)) not in WHOLE]
+    assert {each.splitlines()[0] for path in others for each in blocks(path)} == RUN_BY.keys() | BY_HAND.keys()
     assert RUN_BY.keys() & BY_HAND.keys() == set()
+
+
+@pytest.mark.parametrize("page", WHOLE)
+def test_the_test_of_a_whole_page_reads_it(page: str) -> None:
+    assert page in (SOURCE / WHOLE[page]).read_text()
 
 
 @pytest.mark.parametrize("block", RUN_BY)

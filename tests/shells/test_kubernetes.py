@@ -217,7 +217,7 @@ def served(root: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
 def test_a_node_is_labelled_once_its_engine_has_the_handler(api: Api, root: Path, served: set[str]) -> None:
     words = ("install", "containerd", "--node", NODE)
     result = run(root, *words)
-    assert "is not labelled yet: do `systemctl restart containerd` first, then this again" in result.stderr
+    assert ": not labelled yet; run `systemctl restart containerd`, then this command again" in result.stderr
     assert (result.exit_code, api.asked) == (0, [])
     result = run(root, *words)
     assert "runs, and does not serve the handler systemd" in result.stderr
@@ -225,14 +225,14 @@ def test_a_node_is_labelled_once_its_engine_has_the_handler(api: Api, root: Path
     served.add("systemd")
     result = run(root, *words)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.endswith(f"node {NODE} is labelled oci-systemd/handler=systemd\n")
+    assert result.stdout.endswith(f"node {NODE}: labelled oci-systemd/handler=systemd\n")
     assert len(api.asked) == 1
 
 
 def test_a_node_whose_engine_cannot_be_asked_is_labelled_with_a_word(api: Api, root: Path) -> None:
     run(root, "install", "containerd")
     result = run(root, "install", "containerd", "--node", NODE)
-    assert "nothing is at /run/containerd/containerd.sock, where the engine would tell" in result.stderr
+    assert "/run/containerd/containerd.sock: not found; the engine cannot be asked" in result.stderr
     assert (result.exit_code, len(api.asked)) == (0, 1)
 
 
@@ -252,14 +252,14 @@ def test_the_label_goes_before_the_handler_does(api: Api, root: Path) -> None:
     assert files(root) == before
     api.status = 200
     assert run(root, "uninstall", "containerd", "--node", NODE).stdout.startswith(
-        f"node {NODE} has lost oci-systemd/handler=systemd\n"
+        f"node {NODE}: removed label oci-systemd/handler=systemd\n"
     )
 
 
 @pytest.mark.parametrize("words", [["install", "docker"], ["uninstall", "podman"]])
 def test_a_node_has_no_label_for_an_engine_of_no_cluster(words: list[str], api: Api, root: Path) -> None:
     result = run(root, *words, "--node", NODE)
-    assert (result.exit_code, "--node is for the engine of a cluster" in result.stderr, api.asked) == (2, True, [])
+    assert (result.exit_code, "--node: unsupported with" in result.stderr, api.asked) == (2, True, [])
 
 
 def test_a_dry_run_asks_nobody(api: Api, root: Path) -> None:

@@ -50,8 +50,8 @@ def test_default_over_nvidia_keeps_nvidia_behind_and_says_so(root: Path) -> None
     before = files(root)
     result = run(root, "install", "docker", "--default")
     assert result.stderr == (
-        "oci-systemd: /usr/bin/nvidia-container-runtime, which the node's default handler calls, stays behind systemd; "
-        "--runtime chooses another\n"
+        "oci-systemd: systemd calls /usr/bin/nvidia-container-runtime, the runtime of the node's default handler; to change it, "
+        "pass --runtime\n"
     )
     stub = root / "usr/bin/oci-systemd-runtime.docker.systemd"
     assert f"osd_runtime=/{nvidia.relative_to(root)}\n" in stub.read_text()
@@ -125,8 +125,8 @@ def test_handler_that_somebody_wrote_is_told_and_stays_on_record(lacks: bool, ro
     result = run(root, "uninstall", "containerd")
     assert (result.exit_code, result.stdout, files(root)) == (1, "", before)
     assert result.stderr == (
-        f"oci-systemd: /{MAIN}: plugins.{V2}.containerd.runtimes.systemd still names our handler systemd, and was not written by "
-        "install; remove it there, then uninstall again; no file is changed\n"
+        f"oci-systemd: /{MAIN}: plugins.{V2}.containerd.runtimes.systemd still has handler systemd, which install did not write "
+        "there; remove it, then uninstall again; no file is changed\n"
     )
     main.write_text("version = 2\n")
     assert run(root, "uninstall", "containerd").exit_code == 0

@@ -438,7 +438,7 @@ def test_handler_in_use_stays_unless_forced(root: Path) -> None:
 
 
 USES = {
-    "one": ({}, "a container of containerd still calls the wrapper"),
+    "one": ({}, "a container of containerd still uses the wrapper"),
     "another program": ({"runtime": "/usr/sbin/runc"}, ""),
     "Docker's": ({"task": TASK.replace("k8s.io", "moby")}, ""),
     "k3s's": ({"task": TASK.replace("run/containerd", "run/k3s/containerd")}, "a container of"),
@@ -488,7 +488,7 @@ def test_containers_of_a_monitor_hold_its_runtime(engine: str, words: list[str],
     config(root / "proc/7/cmdline", command)
     config(root / "proc/8/cmdline", "")
     config(root / "proc/9/cmdline", "/usr/bin/conmon\0-c")
-    assert f"a container of {engine} still calls the wrapper (c0ffeec0ffee)" in refused(root, "uninstall", engine)
+    assert f"a container of {engine} still uses the wrapper (c0ffeec0ffee)" in refused(root, "uninstall", engine)
     other = {"podman": "crio", "crio": "podman"}[engine]
     done(root, "install", other, "--runtime", "runc")
     done(root, "uninstall", other)
@@ -500,7 +500,7 @@ def test_stub_in_use_is_not_removed_by_an_install_without_it(root: Path) -> None
     done(root, "install", "containerd", "--runtime", "crun")
     bundle(root, runtime="/usr/bin/oci-systemd-runtime.containerd.systemd")
     sentence = refused(root, "install", "containerd")
-    assert "a container of containerd still calls the wrapper" in sentence
+    assert "a container of containerd still uses the wrapper" in sentence
     assert "--force" not in sentence
     done(root, "install", "containerd", "--runtime", "crun")
     done(root, "install", "containerd", "--runtime", "crun", "--default")

@@ -209,9 +209,7 @@ def test_engine_that_does_not_serve_it_gets_its_files_back_and_is_left_in_peace(
     assert starts(booted) == 2
     assert unmarked(booted) == before
     again = run(booted, *AUTO).stderr
-    assert (
-        f"the same change failed 0 minutes ago: {sentence}; try again after an hour, or remove /{MARK}" in again
-    )
+    assert f"the same change failed 0 minutes ago: {sentence}; try again after an hour, or remove /{MARK}" in again
     assert not (booted / "starts").exists()
     assert unmarked(booted) == before
 

@@ -22,8 +22,8 @@ GROUPS = [
         r"[^\[]+",  # one function with all its parameters
     )
 ]
-# The order of the queue, by patterns of groups. The machines work longest, with one processor each. What judges seconds comes behind
-# them, or runs beside what takes one processor and no disk. What is built first is used again by the others.
+# The order of the queue, by patterns of groups. The machines work longest, with one processor each. What judges seconds comes
+# behind them, or runs beside what takes one processor and no disk. What is built first is used again by the others.
 ORDER = [
     re.compile(each)
     for each in (

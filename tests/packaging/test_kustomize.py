@@ -257,13 +257,13 @@ def test_the_quota_is_for_the_priority_class_of_every_pod(name: str, tmp_path: P
     assert scope["values"] == [pod["priorityClassName"] for pod in pods(name)]
 
 
-def test_every_probe_has_time_on_a_busy_node() -> None:
+def test_every_probe_that_executes_has_time_on_a_busy_node() -> None:
     """The default is one second, in which an exec of a loaded node may not even have begun."""
     files = (KUSTOMIZE.parent / "kubernetes").rglob("*.yaml")
     given = [each for file in files for each in yaml.safe_load_all(file.read_text())]
     found = [*probes(given), *(probe for name in OVERLAYS for probe in probes([*overlay(name)]))]
     assert found
-    assert [probe for probe in found if probe.get("timeoutSeconds", 1) < 5] == []
+    assert [probe for probe in found if "exec" in probe and probe.get("timeoutSeconds", 1) < 5] == []
 
 
 def probes(value: Any) -> list[dict[str, Any]]:

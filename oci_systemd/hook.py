@@ -1,8 +1,8 @@
-"""The podman hook (stage precreate): a config.json on stdin, the adjusted one on stdout, in the bundle's directory.
+"""The podman hook (stage precreate): it reads a config.json on stdin and writes the adjusted one to stdout.
 
-Law: what is not wanted goes out byte for byte. Every import is weighed: this starts for each container that podman creates,
-with an empty environment, and podman shows nothing of our stderr (pkg/hooks/exec, runtimeconfigfilter.go), so that the log
-says it too.
+Law: a config.json that is not wanted is written back byte for byte. Imports are limited: the hook starts for each container that
+podman creates, in the bundle's directory, with an empty environment. podman does not show the hook's stderr (pkg/hooks/exec,
+runtimeconfigfilter.go); the log has each message too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ID_LENGTH = 64  # hex digits; podman's and Docker's IDs
 
 
 def main() -> None:
-    """Adjust stdin to stdout. SystemExit with status 1, and our sentence on stderr, where the container must not start."""
+    """Adjust stdin to stdout. If the container must not start, print a sentence to stderr and exit with status 1."""
     started = time.monotonic()
     settings = settings_file.load_or_default(settings_file.chosen(posix.environ))
     try:
@@ -34,11 +34,11 @@ def main() -> None:
     except Problem as problem:
         fail(str(problem))
     except OSError as error:
-        fail(f"the hook cannot read its stdin or write its stdout: {error.strerror}")
+        fail(f"the hook cannot read stdin or write stdout: {error.strerror}")
 
 
 def filtered(data: bytes, settings: Settings, started: float) -> bytes:
-    """The config.json `data`, adjusted where it is wanted. A Problem where the container must not start."""
+    """Return the config.json `data`, adjusted if it is wanted. Raise a Problem if the container must not start."""
     try:
         return adjusted(data, settings, started)
     except Problem:
@@ -50,7 +50,7 @@ def filtered(data: bytes, settings: Settings, started: float) -> bytes:
 
 def adjusted(data: bytes, settings: Settings, started: float) -> bytes:
     config = bundle.decode(data, "config.json on stdin")
-    # podman names no cgroup where it has the runtime make none (--cgroups=disabled).
+    # With --cgroups=disabled podman sets no cgroupsPath, and the runtime creates no cgroup.
     own_cgroup = bool(_cgroup_path(config.spec))
     container = container_of(config, container_id(config.spec), own_cgroup=own_cgroup)
     new: list[str] = []
@@ -59,13 +59,13 @@ def adjusted(data: bytes, settings: Settings, started: float) -> bytes:
 
 
 def container_id(spec: Json) -> str:
-    """The container's ID, which podman names only in paths: its bundle is …/overlay-containers/ID/userdata, its cgroup
-    …:libpod:ID or …/libpod-ID. An older podman does not call it in the bundle (pkg/hooks/exec, RunOptions.Dir)."""
+    """Return the container's ID, which podman has only in paths: the bundle …/overlay-containers/ID/userdata, the cgroup
+    …:libpod:ID or …/libpod-ID. Older versions of podman do not run the hook in the bundle (pkg/hooks/exec, RunOptions.Dir)."""
     return id_in(_working_directory()) or id_in(_cgroup_path(spec))
 
 
 def id_in(path: str) -> str:
-    """The last word of `path` that is an ID, "" if there is none."""
+    """Return the last word of `path` that is an ID, "" if there is none."""
     words = path.replace(":", "/").replace("-", "/").replace(".", "/").split("/")
     return next((word for word in reversed(words) if len(word) == ID_LENGTH and HEX.issuperset(word)), "")
 
@@ -84,7 +84,7 @@ def _cgroup_path(spec: Json) -> str:
 
 
 def fail(sentence: str) -> None:
-    """End with our sentence on stderr."""
+    """Print a sentence to stderr and exit with status 1."""
     try:
         write_all(2, f"oci-systemd: {sentence}\n".encode(errors="backslashreplace"))
     finally:

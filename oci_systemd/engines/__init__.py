@@ -1,6 +1,5 @@
-"""What stands in an engine's configuration so that it calls the wrapper: planned here, text in and text out.
+"""Plan the changes to an engine's configuration that make it call the wrapper: text in, text out.
 
-`containerd`, `crio`, `docker` and `podman` say which Edits an engine needs, containerd by what `containerd_files` reads; `plan`
-makes new texts of them and of the Record of what was written before; `texts` holds the formats. Nothing here opens a file:
-`host/tree` reads and writes.
+`containerd` (with `containerd_files`), `crio`, `docker` and `podman` list the Edits for an engine; `plan` makes new texts from them
+and from the Record of earlier changes; `texts` has the formats. Nothing here opens a file: `host/tree` reads and writes.
 """

@@ -1,14 +1,14 @@
-"""containerd: one more runtime handler of its CRI plugin, which a RuntimeClass names.
+"""containerd: add a runtime handler to its CRI plugin, for use by a RuntimeClass.
 
-Law: the handler is what the node's default handler is (runtime type, cgroup driver, snapshotter, everything), but for the program
-it calls and the annotations it passes on.
+Law: the handler is a copy of the node's default handler (runtime type, cgroup driver, snapshotter and the rest), except for the
+program it calls and the annotations it passes on.
 
-Where it is written follows from what is there (containerd, docs/man/containerd-config.toml.5, cmd/containerd/server/config), which
-`containerd_files` reads:
-- the plugin's name depends on the file's `version`; once one file is of version 3, 2.x ignores the tables of version 2;
-- 1.x imports replace a plugin's whole table, so that a handler must stand in the file that has the table last, and a file
-  that names any runtime must name runc as well; 2.x merges deeply, so that a drop-in does;
-- only imports that are written in a loaded file are followed, the default in `containerd config default` is not.
+The place of the handler depends on the present files (containerd, docs/man/containerd-config.toml.5,
+cmd/containerd/server/config), which `containerd_files` reads:
+- the plugin's name depends on the file's `version`; if any file has version 3, 2.x ignores tables of version 2;
+- in 1.x an import replaces a plugin's whole table, so the handler must be in the last file with that table, and a file with any
+  runtime must also have runc; 2.x merges tables, so a drop-in is enough;
+- only imports in a loaded file are followed, not the default in `containerd config default`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 DISABLED = {*PLUGINS.values()}
 PLAIN_RUNC: dict[str, Value] = {"runtime_type": RUNC}
-# containerd's `*` stops at a slash (path.Match), and KEY/NAME has one.
+# containerd's `*` does not match a slash (path.Match), and KEY/NAME has one.
 PASSED = [f"{WANTED.rpartition('.')[0]}.*", f"{WANTED.rpartition('.')[0]}.*/*", *OLD_STOP_SIGNALS]
 
 
@@ -103,33 +103,33 @@ PLACES: tuple[Place, ...] = (
         socket="/run/containerd/containerd.sock",
     ),
 )
-# Of a template what says nothing: lines of TOML that are comments, and comments of Go's templates.
+# Comments in a template: those of TOML and those of Go templates.
 COMMENTS = re.compile(r"(?m)^[ \t]*#.*$|(?s:\{\{-?\s*/\*.*?\*/\s*-?\}\})")
 BROUGHT = {
     place.main for place in PLACES[:-1]
-}  # files that a distribution brings: one of ours in their place breaks it
+}  # files that a distribution creates; if we created one, the distribution would fail
 
 
 def base_runtime(tree: Tree, main: str, version: str = "") -> str:
-    """The program that the node's default handler calls; "" where nothing is said."""
+    """Return the program that the node's default handler calls; "" if unset."""
     return behind(tree, binary(configuration(tree, main, version).model))
 
 
 def wrapped(tree: Tree, main: str) -> dict[str, str]:
-    """The handlers in the files that call the wrapper, each with the program it calls, whether they are in effect or not."""
+    """Return the handlers in the files that call the wrapper, with their program, whether they are in effect or not."""
     files = configuration(tree, main).files
     tables = {name: table for file in files for name, table in written_in(file).items() if isinstance(table, dict)}
     return wrappers(tables)
 
 
 def wrappers(tables: Mapping[str, dict[str, Any]]) -> dict[str, str]:
-    """Of handlers those that call the wrapper, each with the program it calls."""
+    """Return the handlers that call the wrapper, each with its program."""
     return {name: binary(table) for name, table in tables.items() if is_ours(binary(table))}
 
 
 def named(tree: Tree, main: str, handler: str) -> list[tuple[str, At]]:
-    """Where the files have `handler` as one of ours, or as the default: the places to remove with it. Not in what k3s writes at
-    each start."""
+    """Return the places in the files with `handler` as one of ours, or as the default, which are removed with it; not those in the
+    file that k3s writes at each start."""
     found: list[tuple[str, At]] = []
     for file in [file for file in configuration(tree, main).files if not file.path.endswith(RENDERED)]:
         for version in PLUGINS:
@@ -143,7 +143,7 @@ def named(tree: Tree, main: str, handler: str) -> list[tuple[str, At]]:
 
 
 def table(wanted: Wanted, like: dict[str, Any]) -> dict[str, Value]:
-    """Our handler, made like another: what that one sets, but for what is zero and so the default."""
+    """Return our handler as a copy of another one, without zero values, which are the defaults."""
     new = {key: copy.deepcopy(value) for key, value in like.items() if value and key not in ("options", "runtime_type")}
     options, passed = like.get("options"), like.get("pod_annotations")
     more = {key: value for key, value in options.items() if value} if isinstance(options, dict) else {}
@@ -164,11 +164,11 @@ def _added(given: list[Value], more: list[str]) -> list[Value]:
 
 
 def edits(tree: Tree, main: str, wanted: Wanted, version: str = "") -> list[Edit]:
-    """What `wanted` needs of a containerd of that `version` ("" unknown), whose configuration is at `main`."""
+    """Return the edits for `wanted` in a containerd of that `version` ("" if unknown), with its configuration at `main`."""
     given = configuration(tree, main, version)
     _check(given, wanted)
     if not given.files and (main in BROUGHT or main.endswith(RENDERED)):
-        raise Problem(f"{main} is not there yet, and tells which containerd this is: start it once")
+        raise Problem(f"{main}: not found; start the engine once to create it, then install again")
     if not given.files:
         return _anew(main, wanted, given)
     if main.endswith(RENDERED):
@@ -187,8 +187,8 @@ def _check(given: Configuration, wanted: Wanted) -> None:
         off = file.value.get("disabled_plugins")
         if isinstance(off, list) and DISABLED & {str(name) for name in off}:
             raise Problem(
-                f"{file.path} turns containerd's CRI plugin off (disabled_plugins), so that no Kubernetes uses it: "
-                "take it out of that list first; Docker has its own configuration: oci-systemd install docker"
+                f"{file.path}: disables containerd's CRI plugin (disabled_plugins), which Kubernetes needs; "
+                "remove it from that list; for Docker: oci-systemd install docker"
             )
     if given.missing:
         by, path = given.missing
@@ -199,13 +199,13 @@ def _check(given: Configuration, wanted: Wanted) -> None:
     there = {name: table for file in given.files for name, table in written_in(file).items()}.get(wanted.handler, {})
     if isinstance(there, dict) and there and not is_ours(binary(there)):
         raise Problem(
-            f"containerd has a handler {wanted.handler!r} already, which calls {binary(there) or 'runc'!r}: "
+            f"handler {wanted.handler!r}: already exists in containerd, and calls {binary(there) or 'runc'!r}; "
             "choose another name with --handler"
         )
 
 
 def _handler_edits(file: str, given: Configuration, wanted: Wanted) -> list[Edit]:
-    """The handler in a drop-in, `file`, of the version whose tables are in effect."""
+    """Return the edits for the handler in a drop-in, `file`, of the version whose tables are in effect."""
     newest = given.plugin == plugin_at(NEWEST)
     version = max(given.files[0].version, NEWEST) if newest else given.files[0].version
     return [Edit(file, ("version",), version), *_tables(file, plugin_at(version), wanted, given)]
@@ -223,14 +223,14 @@ def _default_of(file: Loaded, plugin: At) -> str:
 
 
 def _among(folder: str, others: list[Loaded], given: Configuration, wanted: Wanted) -> list[Edit]:
-    """The drop-in in a folder that is imported, among others: one that is read after it has the last word."""
+    """Return the edits for a drop-in in an imported directory with `others`; a file that is read later overrides it."""
     own = f"{folder}/{DROP_IN}"
     for file in others if wanted.default else ():
         theirs = _default_of(file, file.plugin)
         if theirs and (posixpath.dirname(file.path) != folder or file.path > own):
             raise Problem(
-                f"{file.path} makes {theirs!r} the default runtime, and may be read after what --default writes: "
-                "take it out there first, or leave --default away"
+                f"{file.path}: sets the default runtime to {theirs!r}, and may be read after the file that --default writes; "
+                "remove it there, or leave out --default"
             )
     return _handler_edits(own, given, wanted)
 
@@ -240,7 +240,7 @@ def _runc(file: Loaded) -> Edit:
 
 
 def _anew(main: str, wanted: Wanted, given: Configuration) -> list[Edit]:
-    """No file yet: one with its drop-in for 2.x; else one that 1.x and 2.x read."""
+    """Return the edits if there is no file: for 2.x a file with a drop-in; else a file that 1.x and 2.x can read."""
     file = Loaded(main, {"version": 2 if given.major < 2 else NEWEST})
     new = Configuration([file], given.major)
     if file.version > 2:
@@ -249,7 +249,7 @@ def _anew(main: str, wanted: Wanted, given: Configuration) -> list[Edit]:
 
 
 def _by_imports(given: Configuration, wanted: Wanted) -> list[Edit]:
-    """A drop-in, in a folder that is imported already or in one that is then."""
+    """Return the edits for a drop-in, in a directory that is imported, or with a new import."""
     main, folder = given.files[0], imported_folder(given)
     if folder:
         return _among(folder, given.files[1:], given, wanted)
@@ -262,39 +262,38 @@ def _by_imports(given: Configuration, wanted: Wanted) -> list[Edit]:
 
 
 def _rendered(tree: Tree, main: str, given: Configuration, wanted: Wanted) -> list[Edit]:
-    """A drop-in where what k3s or rke2 wrote imports them (from March 2026 on), else their template, which it is made from."""
+    """Return the edits for k3s and rke2: a drop-in if their file imports them (since March 2026), else its template."""
     if imported_folder(given):
         return _by_imports(given, wanted)
     if wanted.default:
         raise Problem(
-            "this k3s or rke2 takes its default runtime from its own configuration: leave --default away, and set "
+            "k3s and rke2 set the default runtime in their own configuration; leave out --default, and set "
             f"default-runtime: {wanted.handler} in /etc/rancher/*/config.yaml"
         )
     newest = given.files[0].version > 2
     template = f"{posixpath.dirname(main)}/{'config-v3.toml.tmpl' if newest else 'config.toml.tmpl'}"
-    # What is added stands beside what the template says itself, which cannot be read: the same table twice starts nothing.
+    # The rest of the template cannot be parsed, and containerd does not start if a table appears twice.
     said = COMMENTS.sub("", tree.read(template) or "")
     if re.search(rf"runtimes\s*\.\s*[\"']?{wanted.handler}[\"']?\s*[].]", said):
-        raise Problem(f"{template} has a handler {wanted.handler!r} already: choose another name with --handler")
+        raise Problem(f"handler {wanted.handler!r}: already exists in {template}; choose another name with --handler")
     place = (*given.files[0].plugin, "containerd", "runtimes", wanted.handler)
     return [Edit(template, place, table(wanted, given.model))]
 
 
 def _in_place(given: Configuration, wanted: Wanted) -> list[Edit]:
-    """Into the file that has the plugin's table last: for 1.x that table is all that counts. 2.x merges: into the main one."""
+    """Return the edits for the last file with the plugin's table, the only one that counts in 1.x; for 2.x, for the main file."""
     files = given.files
     last = ([file for file in files if file.get(*file.plugin)] or files[:1])[-1]
     file = last if given.major < 2 or (wanted.default and _default_of(last, last.plugin)) else files[0]
     if file.version < 2 and not any(file.get(name) for name in VERSIONED):
-        # As its imports are: where a version 2 imports a version 3, containerd 2.x ignores the tables of the former.
+        # The same version as its imports: if one has version 3, containerd 2.x ignores tables of version 2.
         file = Loaded(file.path, file.value | {"version": max([2, *(each.given for each in files)])})
     if file.version < 2 and given.major != 1:
         raise Problem(
-            f"{file.path} is of version 1, from which containerd 2 takes no handler: make it one of version 3 with "
-            "`containerd config migrate`"
+            f"{file.path}: version 1, in which containerd 2 ignores handlers; convert it with `containerd config migrate`"
         )
     found = [Edit(file.path, ("version",), file.given, firm=True)] if file.given else []
     runc = file.runtimes.get("runc")
     if file.version < 3 and (runc == PLAIN_RUNC or (runc is None and _default_of(file, file.plugin) in ("", "runc"))):
-        found.append(_runc(file))  # where it is there, it may be so for another handler of ours
+        found.append(_runc(file))  # if it is present, another handler of ours may have added it
     return [*found, *_tables(file.path, file.plugin, wanted, given)]

@@ -1,8 +1,7 @@
-"""What containerd makes of its files: which of them it loads, in which order, and which table counts then.
+"""How containerd reads its files: which ones it loads, in which order, and which table is in effect.
 
-Invariant: values alone, no edit. 1.x and 2.x differ: 1.x takes a plugin's table of the last file that has one, 2.x merges them;
-2.x ignores tables of version 2 once a file has one of version 3. All of that was tried with 1.7.24 and 2.1.9 (`containerd
-config dump`).
+Invariant: values only, no edits. 1.x uses a plugin's table from the last file that has one, 2.x merges them; 2.x ignores tables of
+version 2 if a file has one of version 3. Measured with 1.7.24 and 2.1.9 (`containerd config dump`).
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ PLUGINS = {
     3: "io.containerd.cri.v1.runtime",
 }
 NEWEST = max(PLUGINS)
-SHIMS = "io.containerd.runc."  # how the types of runc's shims begin
+SHIMS = "io.containerd.runc."  # start of the types of runc's shims
 RUNC, OLD_SHIM = "io.containerd.runc.v2", "io.containerd.runc.v1"  # 2.0 has no v1 any more
 DROP_IN = "50-oci-systemd.toml"
-OWN_GLOB = "*-oci-systemd.toml"  # wakes nobody else's drop-in that lies there unused
-RENDERED = "/agent/etc/containerd/config.toml"  # how k3s and rke2 end the path of a file that they write at each start
-K0S_OWN, K0S_FOLDER = "# k0s_managed=true", "containerd.d"  # the line by which k0s knows the file as its own
-# What a dump has of a handler that says nothing of it.
+OWN_GLOB = "*-oci-systemd.toml"  # does not match other drop-ins, which may be unused on purpose
+RENDERED = "/agent/etc/containerd/config.toml"  # end of the path of the file that k3s and rke2 write at each start
+K0S_OWN, K0S_FOLDER = "# k0s_managed=true", "containerd.d"  # the line that marks k0s's own file
+# Defaults that a dump shows for a handler without them.
 SANDBOXES = {"sandboxer": "podsandbox", "sandbox_mode": "podsandbox"}
 
 
@@ -47,13 +46,13 @@ class Loaded:
 
     @property
     def given(self) -> int:
-        """The version that the file gives itself; 0 where it gives none."""
+        """The version that the file sets; 0 if it sets none."""
         version = self.value.get("version")
         return version if isinstance(version, int) and version > 0 else 0
 
     @property
     def version(self) -> int:
-        """The version that the file gives itself; without one, that by which its plugins are named."""
+        """The version that the file sets, else the version that its plugins' names belong to."""
         named = (version for version, name in reversed(PLUGINS.items()) if self.get("plugins", name))
         return self.given or next(named, 1)
 
@@ -75,10 +74,10 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The files that containerd loads, in order, and what a containerd of that `major` version (0: unknown) makes of them.
+    """The files that containerd loads, in order, as read by a containerd of that `major` version (0: unknown).
 
-    `missing`: the file that imports another one which does not exist, and that one. 1.7 does not start then, 2.x loads no file
-    after it (tried: 1.7.24, 2.1.9).
+    `missing`: a file, and its import that does not exist. 1.7 does not start then, 2.x loads no file after it (measured: 1.7.24,
+    2.1.9).
     """
 
     files: list[Loaded]
@@ -87,13 +86,13 @@ class Configuration:
 
     @property
     def merges(self) -> bool:
-        """Whether tables merge (2.x), or a later file's table replaces an earlier one's whole (1.x, mergeConfig)."""
+        """Whether tables are merged (2.x), or a later file's table replaces an earlier one as a whole (1.x, mergeConfig)."""
         return self.major > 1 or (not self.major and self._is_newest)
 
     @property
     def plugin(self) -> At:
-        """The plugin's table that counts. 2.x takes the version of the last file that gives one, and tables of version 2 only where
-        no file has one of version 3 (tried: 2.1.9)."""
+        """The plugin's table in effect. 2.x uses the version of the last file that sets one, and tables of version 2 only if no
+        file has one of version 3 (measured: 2.1.9)."""
         if self.merges:
             return plugin_at(NEWEST if self._is_newest else 2)
         return self.files[0].plugin if self.files else plugin_at(2)
@@ -105,7 +104,7 @@ class Configuration:
 
     @property
     def table(self) -> dict[str, Any]:
-        """`containerd` of the plugin's table, as it is in effect."""
+        """`containerd` in the plugin's table, as in effect."""
         tables = [table for file in self.files if isinstance(table := file.get(*self.plugin), dict)]
         whole: dict[str, Any] = {}
         for each in tables if self.merges else tables[-1:]:
@@ -126,8 +125,8 @@ class Configuration:
 
     @property
     def model(self) -> dict[str, Any]:
-        """The handler that ours is made after: the node's default one, else runc, else any that starts runc's shim; empty where the
-        files leave all to containerd."""
+        """The handler that ours is a copy of: the node's default one, else runc, else any with runc's shim; empty if the files set
+        none."""
         tables, default = self.handlers, self.default
         named = [default, "runc", *(name for name, table in tables.items() if not is_ours(binary(table)))]
         return next((tables[name] for name in named if name in tables and _is_runc(name, tables[name])), {})
@@ -143,12 +142,12 @@ def _deep(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_runc(name: str, table: dict[str, Any]) -> bool:
-    """Whether a handler starts runc's shim, which calls a program like ours."""
+    """Return whether a handler starts runc's shim, which can call our program."""
     return name == "runc" or str(table.get("runtime_type")).startswith(SHIMS)
 
 
 def configuration(tree: Tree, main: str, version: str = "") -> Configuration:
-    """The file at `main` and what it imports, in the order in which containerd merges them; no file where there is none."""
+    """Return the file at `main` and its imports, in the order in which containerd merges them; empty if there is none."""
     found: dict[str, Loaded] = {}
     waiting = [("", main)]
     while waiting:
@@ -165,12 +164,12 @@ def configuration(tree: Tree, main: str, version: str = "") -> Configuration:
 
 
 def _matching(tree: Tree, pattern: str) -> list[str]:
-    """The files that an import names; it is a pattern only where it has a `*` (config.go, resolveImports)."""
+    """Return the files of an import; it is a pattern only if it has a `*` (config.go, resolveImports)."""
     return tree.glob(pattern) if "*" in pattern else [pattern]
 
 
 def imports(file: Loaded) -> list[str]:
-    """The patterns that a file imports, relative ones from its own folder on."""
+    """Return the patterns that a file imports; relative ones start at the file's directory."""
     return [clean(posixpath.join(posixpath.dirname(file.path), pattern)) for pattern in _imported(file)]
 
 
@@ -180,49 +179,51 @@ def _imported(file: Loaded) -> list[str]:
 
 
 def imported_folder(given: Configuration) -> str:
-    """A folder from which a drop-in of ours is loaded by somebody else's import; "" where there is none."""
+    """Return a directory from which an existing import would load our drop-in; "" if there is none."""
     patterns = [posixpath.split(pattern) for file in given.files for pattern in imports(file) if "*" in pattern]
     fitting = (folder for folder, name in patterns if name != OWN_GLOB and fnmatchcase(DROP_IN, name))
     return next((folder for folder in fitting if not has_magic(folder)), "")
 
 
 def binary(handler: dict[str, Any]) -> str:
-    """The program that a handler calls; "" for containerd's default, runc."""
+    """Return the program that a handler calls; "" for containerd's default, runc."""
     return str(option(handler, "BinaryName") or "")
 
 
 def option(handler: dict[str, Any], name: str) -> Any:
-    """An option of a handler, None where it has none. Case does not count: kubespray has `systemdCgroup`, which go-toml takes."""
+    """Return an option of a handler, or None. Case is ignored, as in go-toml: kubespray writes `systemdCgroup`."""
     options = handler.get("options")
     found = options if isinstance(options, dict) else {}
     return next((value for key, value in found.items() if key.lower() == name.lower()), None)
 
 
 def written_in(file: Loaded) -> dict[str, Any]:
-    """The handlers that a file has, under the plugin's name of any version."""
+    """Return the handlers in a file, under the plugin's name of any version."""
     found = (file.get(*plugin_at(version), "containerd", "runtimes") for version in PLUGINS)
     return {name: table for tables in found if isinstance(tables, dict) for name, table in tables.items()}
 
 
 def in_the_way(tree: Tree, main: str, handler: str, version: str) -> str:
-    """What keeps `handler` from being in effect, and what to do; "" where we know of nothing."""
+    """Return why `handler` is not in effect, and what to do; "" if unknown."""
     given = configuration(tree, main, version)
     if given.missing:
-        return f"{given.missing[0]} imports {given.missing[1]!r}, which does not exist: remove it from imports"
+        return f"{given.missing[0]}: imports {given.missing[1]!r}, which does not exist; remove it from imports"
     if handler in given.handlers or not given.files:
         return ""
     if not any(handler in written_in(file) for file in given.files):
-        return f"no file that {main} imports has it: add the import"
+        return f"{main}: does not import the file with the handler; add the import"
     for file in reversed(given.files):
         if given.merges and (file.given >= NEWEST or file.get(*plugin_at(NEWEST))):
-            return f"{file.path} is of version 3, so that containerd ignores tables of version 2: have all files of one version"
+            return (
+                f"{file.path}: has version 3, so containerd ignores tables of version 2; use one version in all files"
+            )
         if not given.merges and isinstance(file.get(*given.plugin), dict):
-            return f"{file.path} is read last, and its table replaces those of other files: move it into one of them"
+            return f"{file.path}: read last, and its table replaces the tables of other files; move it into one of them"
     return ""
 
 
 def is_read(tree: Tree, main: str) -> bool:
-    """Whether containerd reads the files as they are: not what k3s makes its file of, and not what k0s merges into others."""
+    """Return whether containerd reads the files as they are; not if k3s renders them, or k0s merges them into others."""
     text = tree.read(main) or ""
     own = Loaded(main, loads(text)) if text else None
     is_k0s = K0S_OWN in text.splitlines() and not (own and any(K0S_FOLDER in each for each in imports(own)))
@@ -230,7 +231,7 @@ def is_read(tree: Tree, main: str) -> bool:
 
 
 def relocated(tree: Tree, main: str, folder: str) -> dict[str, str] | None:
-    """The texts that containerd loads from `main`, with their imports below `folder`."""
+    """Return the texts that containerd loads from `main`, with their imports below `folder`."""
     texts = {}
     for file in configuration(tree, main).files:
         text = Toml(file.path, tree.read(file.path) or "")
@@ -242,7 +243,7 @@ def relocated(tree: Tree, main: str, folder: str) -> dict[str, str] | None:
 
 
 def dumped(main: str, text: str) -> Configuration:
-    """What `containerd config dump` prints: the whole configuration, with what is zero or a default taken out of the handlers."""
+    """Return the configuration printed by `containerd config dump`, without zero values and defaults in the handlers."""
     file = Loaded(main, loads(text))
     for table in file.runtimes.values():
         for key in [key for key, value in table.items() if value == SANDBOXES.get(key, ())]:
@@ -251,6 +252,6 @@ def dumped(main: str, text: str) -> Configuration:
 
 
 def major(version: str) -> int:
-    """The first number of a version; 0 where there is none."""
+    """Return the first number of a version; 0 if there is none."""
     digits = version.partition(".")[0]
     return int(digits) if digits.isdigit() else 0

@@ -1,8 +1,8 @@
-"""CRI-O: one more runtime handler, in a drop-in. It has its own systemd mode; ours adds the machine-id and the stop signal.
+"""CRI-O: add a runtime handler in a drop-in. CRI-O has its own systemd mode; ours adds the machine-id and the stop signal.
 
-Law: the handler is what the node's default handler is, but for the program. Nothing of ours is ever put into its
-`allowed_annotations` (a name that is not CRI-O's own makes it drop the handler; a pod's other annotations all reach the
-runtime), and nothing where it looks for hooks: with a stage that it does not know it does not start.
+Law: the handler is a copy of the node's default handler, except for the program. Our annotations are never added to
+`allowed_annotations`: CRI-O drops a handler with an unknown name there, and passes all other annotations of a pod to the runtime
+anyway. No hook is installed where CRI-O reads hooks: it does not start with an unknown stage.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from oci_systemd.engines.texts.text import At, Value
     from oci_systemd.engines.wanted import Wanted
 
-# `systemctl reload crio` shows a new handler without serving it (cri-o#10202).
+# After `systemctl reload crio` a new handler is listed, but does not work (cri-o#10202).
 PLACES: tuple[Place, ...] = (
     Place(
         "CRI-O",
@@ -36,7 +36,7 @@ PLACES: tuple[Place, ...] = (
 )
 DROP_IN = "50-oci-systemd.conf"
 FIRST, DEFAULT, CRUN_SINCE = "runc", "crun", (1, 31)
-TYPES = (None, "", "oci", "pod")  # pod: with conmon-rs as its monitor, as CRI-O's own packages have it
+TYPES = (None, "", "oci", "pod")  # pod: with conmon-rs as the monitor, as in CRI-O's packages
 
 
 def folder(main: str) -> str:
@@ -44,7 +44,7 @@ def folder(main: str) -> str:
 
 
 def merged(tree: Tree, main: str) -> dict[str, Any]:
-    """`crio.runtime` of all files: a later one's keys win, its runtime tables replace those of the same name."""
+    """Return `crio.runtime` from all files: keys and runtime tables in a later file replace those in an earlier one."""
     whole: dict[str, Any] = {}
     runtimes: dict[str, Any] = {}
     for given in _given(tree, main).values():
@@ -57,15 +57,15 @@ def merged(tree: Tree, main: str) -> dict[str, Any]:
 
 
 def _given(tree: Tree, main: str) -> dict[str, dict[str, Any]]:
-    """`crio.runtime` of each file that has it, in the order in which CRI-O reads them."""
+    """Return `crio.runtime` from each file that has it, in the order in which CRI-O reads them."""
     texts = {path: tree.read(path) for path in [main, *tree.below(folder(main))]}
     found = {path: Toml(path, text).get(("crio", "runtime")) for path, text in texts.items() if text is not None}
     return {path: given for path, given in found.items() if isinstance(given, dict)}
 
 
 def model(runtime: dict[str, Any], version: str = "") -> dict[str, Any]:
-    """The handler that ours is made after: the default one, else crun or runc; none that starts virtual machines. The one that
-    CRI-O brings itself has a name alone: crun, and runc before 1.31 (CRI-O, pkg/config/config.go)."""
+    """Return the handler that ours is a copy of: the default one, else crun or runc, never one for virtual machines. CRI-O's
+    built-in one has only a name: crun, and runc before 1.31 (CRI-O, pkg/config/config.go)."""
     runtimes: dict[str, Any] = runtime.get("runtimes", {})
     default = str(runtime.get("default_runtime") or (FIRST if _is_before(version) else DEFAULT))
     if default not in runtimes:
@@ -79,7 +79,7 @@ def model(runtime: dict[str, Any], version: str = "") -> dict[str, Any]:
 
 
 def base_runtime(tree: Tree, main: str, version: str = "") -> str:
-    """The program of the node's default handler; where it gives no path, the handler's name."""
+    """Return the program of the node's default handler; if it has no path, the handler's name."""
     like = model(merged(tree, main), version)
     return behind(tree, str(like.get("runtime_path") or like.get("name") or ""))
 
@@ -89,7 +89,7 @@ def _is_before(version: str) -> bool:
 
 
 def named(tree: Tree, main: str, handler: str) -> list[tuple[str, At]]:
-    """Where the files have `handler` as one of ours, or as the default: the places to remove with it."""
+    """Return the places in the files with `handler` as one of ours, or as the default, which are removed with it."""
     found: list[tuple[str, At]] = []
     for path, given in _given(tree, main).items():
         runtimes = given.get("runtimes")
@@ -101,43 +101,43 @@ def named(tree: Tree, main: str, handler: str) -> list[tuple[str, At]]:
     return found
 
 
-# The questions to CRI-O itself
+# For questions to CRI-O itself
 
 
 def relocated(tree: Tree, main: str, folder: str) -> dict[str, str] | None:
-    """The texts that CRI-O reads from `main` and the folder beside it."""
+    """Return the texts that CRI-O reads from `main` and the directory beside it."""
     return {path: tree.read(path) or "" for path in [main, *tree.below(f"{main}.d")]}
 
 
 def printed(text: str) -> dict[str, Any]:
-    """What `crio config` prints of `crio.runtime`: what is a default is a comment in it."""
+    """Return `crio.runtime` from the output of `crio config`, in which defaults are comments."""
     runtime = loads(text).get("crio", {}).get("runtime", {})
     return runtime if isinstance(runtime, dict) else {}
 
 
 def wrapped(tree: Tree, main: str) -> dict[str, str]:
-    """The handlers in the files that call the wrapper, each with the program it calls."""
+    """Return the handlers in the files that call the wrapper, each with its program."""
     paths = {name: str(each.get("runtime_path")) for name, each in merged(tree, main)["runtimes"].items()}
     return {name: path for name, path in paths.items() if is_ours(path)}
 
 
 def edits(tree: Tree, main: str, wanted: Wanted, version: str = "") -> list[Edit]:
-    """What `wanted` needs of a CRI-O whose configuration is at `main` and below."""
+    """Return the edits for `wanted` in a CRI-O with its configuration at `main` and below."""
     runtime, drop_in = merged(tree, main), posixpath.join(folder(main), DROP_IN)
     there = runtime["runtimes"].get(wanted.handler)
     if there and not is_ours(str(there.get("runtime_path"))):
-        raise Problem(f"CRI-O has a handler {wanted.handler!r} already: choose another name with --handler")
+        raise Problem(f"handler {wanted.handler!r}: already exists in CRI-O; choose another name with --handler")
     for path, given in _given(tree, main).items() if wanted.default else ():
         if path > drop_in and given.get("default_runtime"):
             raise Problem(
-                f"{path} makes {given['default_runtime']!r} the default runtime, and is read after what --default writes: "
-                "take it out there first, or leave --default away"
+                f"{path}: sets the default runtime to {given['default_runtime']!r}, and is read after the file that --default "
+                "writes; remove it there, or leave out --default"
             )
     like = model(runtime, version)
     table: dict[str, Value] = {
         "runtime_path": wanted.binary,
         "runtime_type": like.get("runtime_type") or "oci",
-        # CRI-O's default is that of its own default runtime, whatever ours is.
+        # CRI-O's default is the root of its own default runtime, whatever runtime ours calls.
         "runtime_root": like.get("runtime_root") or f"/run/{posixpath.basename(wanted.runtime)}",
         **{key: copy.deepcopy(value) for key, value in like.items() if value and key not in OWN},
     }
@@ -146,5 +146,5 @@ def edits(tree: Tree, main: str, wanted: Wanted, version: str = "") -> list[Edit
     return [*found, default] if wanted.default else found
 
 
-# What is ours alone, whatever the other handler has.
+# Keys that are not copied from the other handler.
 OWN = ("name", "runtime_path", "runtime_type", "runtime_root", "inherit_default_runtime")

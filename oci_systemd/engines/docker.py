@@ -1,4 +1,4 @@
-"""Docker: a runtime in daemon.json, for `docker run --runtime`. Strict JSON: a comment or a stray comma stops the daemon."""
+"""Docker: add a runtime to daemon.json, for `docker run --runtime`. The file is strict JSON: dockerd refuses comments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from oci_systemd.engines.texts.text import At
     from oci_systemd.engines.wanted import Wanted
 
-# A reload takes what is added; what was taken away it forgets only at a restart (moby, daemon/reload_unix.go).
+# A reload adds runtimes; they are removed only by a restart (moby, daemon/reload_unix.go).
 PLACES: tuple[Place, ...] = (
     Place(
         "docker",
@@ -32,56 +32,56 @@ PLACES: tuple[Place, ...] = (
 
 
 def runtimes(tree: Tree, main: str) -> tuple[dict[str, Any], str]:
-    """The runtimes of the file by their names, and the name of the default one."""
+    """Return the runtimes in the file by name, and the name of the default one."""
     text = JsonText(main, tree.read(main) or "")
     given = text.get(("runtimes",))
     return given if isinstance(given, dict) else {}, str(text.get(("default-runtime",)) or "runc")
 
 
 def _model(tree: Tree, main: str) -> dict[str, Any]:
-    """The default runtime's table, where it has a program and is none of a shim."""
+    """Return the default runtime's table if it has a program rather than a shim."""
     given, default = runtimes(tree, main)
     table = given.get(default)
     return table if isinstance(table, dict) and table.get("path") else {}
 
 
 def base_runtime(tree: Tree, main: str, version: str = "") -> str:
-    """The default runtime's program; "" for Docker's own, which is runc on PATH."""
+    """Return the default runtime's program; "" for Docker's own, which is runc on PATH."""
     return behind(tree, str(_model(tree, main).get("path") or ""))
 
 
 def wrapped(tree: Tree, main: str) -> dict[str, str]:
-    """The runtimes in the file that are the wrapper, each with its path."""
+    """Return the runtimes in the file that are the wrapper, each with its path."""
     return programs(runtimes(tree, main)[0])
 
 
 def named(tree: Tree, main: str, handler: str) -> list[tuple[str, At]]:
-    """Where the file has `handler` as one of ours, or as the default: the places to remove with it."""
+    """Return the places in the file with `handler` as one of ours, or as the default, which are removed with it."""
     _, default = runtimes(tree, main)
     found: list[tuple[str, At]] = [(main, ("runtimes", handler))] if handler in wrapped(tree, main) else []
     return [*found, (main, ("default-runtime",))] if default == handler else found
 
 
 def relocated(tree: Tree, main: str, folder: str) -> dict[str, str] | None:
-    """The text that dockerd reads; where there is none, it reads none."""
+    """Return the text that dockerd reads; an empty object if there is no file."""
     return {main: tree.read(main) or "{}"}
 
 
 def programs(runtimes: Mapping[str, Any]) -> dict[str, str]:
-    """Of runtimes, as daemon.json and `docker info` have them, those that are the wrapper, each with its path."""
+    """Return the runtimes, from daemon.json or `docker info`, that are the wrapper, each with its path."""
     paths = {name: str(each.get("path")) for name, each in runtimes.items() if isinstance(each, dict)}
     return {name: path for name, path in paths.items() if is_ours(path)}
 
 
 def edits(tree: Tree, main: str, wanted: Wanted, version: str = "") -> list[Edit]:
-    """What `wanted` needs of a Docker whose configuration is at `main`."""
+    """Return the edits for `wanted` in a Docker with its configuration at `main`."""
     there = JsonText(main, tree.read(main) or "").get(("runtimes", wanted.handler))
     if wanted.handler == "runc":
-        raise Problem("Docker keeps the name runc for itself: choose another one with --handler")
+        raise Problem("runtime 'runc': reserved by Docker; choose another name with --handler")
     if isinstance(there, dict) and not is_ours(str(there.get("path"))):
         is_now = there.get("path") or there.get("runtimeType")
         raise Problem(
-            f"{main} has a runtime {wanted.handler!r} already, {is_now!r}: choose another name with --handler"
+            f"runtime {wanted.handler!r}: already exists in {main} ({is_now!r}); choose another name with --handler"
         )
     given = _model(tree, main).get("runtimeArgs")
     found = [

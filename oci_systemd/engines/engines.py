@@ -1,4 +1,4 @@
-"""The engines that there are, by the names that people type."""
+"""Engines by the name given on the command line."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """What the module of an engine has. `main` is the path of the engine's configuration file."""
+    """The interface of an engine's module. `main` is the path of the engine's configuration file."""
 
     PLACES: tuple[Place, ...]
 
     def base_runtime(self, tree: Tree, main: str, version: str = "") -> str:
-        """The program that the engine's default handler calls; "" where nothing is said."""
+        """Return the program that the engine's default handler calls; "" if unset."""
 
     def wrapped(self, tree: Tree, main: str) -> dict[str, str]:
-        """The handlers in the files that call the wrapper, each with the program it calls."""
+        """Return the handlers in the files that call the wrapper, each with its program."""
 
     def named(self, tree: Tree, main: str, handler: str) -> list[tuple[str, At]]:
-        """Where the files have `handler` as one of ours, or as the default: the places to remove with it."""
+        """Return the places in the files with `handler` as one of ours, or as the default, which are removed with it."""
 
     def edits(self, tree: Tree, main: str, wanted: Wanted, version: str = "") -> list[Edit]:
-        """What `wanted` needs of the engine, which is of that version, "" where that is unknown."""
+        """Return the edits for `wanted` in an engine of that version, "" if unknown."""
 
 
 ENGINES: dict[str, Engine] = {"containerd": containerd, "crio": crio, "docker": docker, "podman": podman}
@@ -37,8 +37,8 @@ ENABLED = "/etc/systemd/system/multi-user.target.wants"
 
 
 def command_of(tree: Tree, commands: tuple[str, ...]) -> str:
-    """The first of the commands whose unit is enabled, else is there, else the first; "" where none is needed. Of k3s and rke2 an
-    agent's node may have the server's unit as well, which must not be started there."""
+    """Return the first command whose unit is enabled, else exists, else the first; "" if none is needed. An agent node of k3s or
+    rke2 may also have the server's unit, which must not be started there."""
     for folders in ((ENABLED,), UNITS):
         for command in commands:
             if any(tree.exists(f"{folder}/{command.split()[-1]}.service") for folder in folders):

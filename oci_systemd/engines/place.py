@@ -1,4 +1,4 @@
-"""Where an engine lies on a machine. A Kubernetes distribution brings its own containerd, with its own paths."""
+"""Where an engine is on a machine. Kubernetes distributions have their own containerd, with other paths."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ PROGRAMS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One engine as it lies on a machine.
+    """One engine on a machine.
 
-    `main`: its configuration file. `signs`: any of these paths tells that it is there. `program`: what tells its version.
-    `restart`: the commands of which the first whose unit is there makes it read its configuration, none if it sees that
-    by itself; `removal`: the same after something was taken away. `bins`: where it finds runtimes before PATH. `socket`: where
-    it is asked by its CRI, or Docker by its API; "" for an engine that has none.
+    `main`: its configuration file. `signs`: the engine is present if any of these paths exists. `program`: the program that has its
+    version. `restart`: commands that make it read its configuration, of which the first with an existing unit is used; none if it
+    needs no command; `removal`: the same after a removal. `bins`: where it looks for runtimes before PATH. `socket`: the socket of
+    its CRI, or of Docker's API; "" if the engine has none.
     """
 
     title: str
@@ -34,12 +34,12 @@ class Place:
 
 
 def _tail(path: str) -> list[str]:
-    """How a path ends, whatever data directory it lies in: `agent/etc/containerd/config.toml` for one."""
+    """Return the end of a path without the data directory, such as `agent/etc/containerd/config.toml`."""
     return path.split("/")[-4:]
 
 
 def find(tree: Tree, engine: str, places: tuple[Place, ...], config: str) -> Place:
-    """The engine that the tree has, or the one whose configuration is named by `config`."""
+    """Return the engine in the tree, or the one with the configuration file `config`."""
     if config:
         same = [place for place in places if place.main == config]
         alike = same or [place for place in places if _tail(place.main) == _tail(config)] or [places[-1]]
@@ -49,8 +49,8 @@ def find(tree: Tree, engine: str, places: tuple[Place, ...], config: str) -> Pla
         return replace(alike[0], main=config, restart=restart, bins=bins)
     found = [place for place in places if any(tree.exists(sign) for sign in place.signs)]
     if not found:
-        raise Problem(f"{engine} is not here: install it first, or name its configuration file with --config")
+        raise Problem(f"{engine}: not found; install it, or pass --config FILE")
     if len(found) > 1:
         listed = " or ".join(f"--config {place.main} ({place.title})" for place in found)
-        raise Problem(f"there is more than one {engine} here: say which with {listed}")
+        raise Problem(f"{engine}: found more than once; choose one with {listed}")
     return found[0]

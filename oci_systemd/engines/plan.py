@@ -1,7 +1,7 @@
-"""From what an engine needs to the new texts of its files, and back: the one flow of `install` and of `uninstall`.
+"""Turn an engine's edits into new texts of its files, and back, for `install` and `uninstall`.
 
-Law: what is taken back right after it was written gives the very bytes that were there before, and what somebody else wrote
-meanwhile stays. A plan is whole before anything is written.
+Law: an uninstall directly after an install restores the original bytes, and changes that others made in between stay. A plan is
+complete before anything is written.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from oci_systemd.engines.texts.text import At, Value
 
-MANY = 2000  # lines from which on those that are often there are no hold for a comparison, which else takes minutes
+MANY = 2000  # lines; in a longer file, frequent lines are not compared, which would take minutes
 HEAD = "# Written by `oci-systemd install ENGINE`; `oci-systemd uninstall ENGINE` takes it away.\n"
-BASE = '{{ template "base" . }}\n'  # what k3s and rke2 write by themselves
-# How a file is read, and with what a new one begins: by the end of its name, else by whose configuration it is.
+BASE = '{{ template "base" . }}\n'  # the default template of k3s and rke2
+# The format of a file, and the start of a new one: by the end of its name, else by its engine.
 Format: TypeAlias = "tuple[Callable[[str, str], Text], str]"
 ENDINGS: dict[str, Format] = {".tmpl": (Template, BASE)}
 ENGINES: dict[str, Format] = {"docker": (JsonText, "")}
@@ -39,26 +39,26 @@ TOML: Format = (Toml, HEAD)
 
 
 class Tree(Protocol):
-    """The files of a machine, or of a root file system elsewhere."""
+    """The files of a machine, or of another root file system."""
 
     def read(self, path: str) -> str | None:
-        """The text of the file at `path`; None where there is none."""
+        """Return the text of the file at `path`; None if it does not exist."""
 
     def glob(self, pattern: str) -> list[str]:
-        """The files whose paths match `pattern`, in order."""
+        """Return the files whose paths match `pattern`, sorted."""
 
     def below(self, folder: str) -> list[str]:
-        """The files in `folder` and its folders, in order."""
+        """Return the files in `folder` and its subdirectories, sorted."""
 
     def exists(self, path: str) -> bool:
-        """Whether anything is at `path`."""
+        """Return whether `path` exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """`value` is to stand at `at`, the keys from the top of `file` down; () is the whole of a file that is ours alone.
+    """Set `value` at `at`, the keys from the top of `file` down; () is the whole of a file that only we write.
 
-    `firm`: it is set whatever stands there, and into a list that is there; else what somebody else has put there stays.
+    `firm`: replace a value of others, and add to a list; otherwise a value of others stays.
     """
 
     file: str
@@ -69,7 +69,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One file's text before and after; None where there is no file. `mode` is for a new one."""
+    """One file's text before and after; None if it does not exist. `mode` is for a new file."""
 
     path: str
     old: str | None
@@ -79,10 +79,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be written, all of it or nothing: `changes`, and the `folders` that go afterwards if they are empty.
+    """The changes, made all together or not at all: `changes`, and `folders` to remove afterwards if they are empty.
 
-    `kept` are sentences on what somebody else has changed, and what stays for that. `takes_back`: whether something goes that
-    was there for a handler.
+    `kept`: sentences on values that stay because others have changed them. `takes_back`: whether something that a handler needed is
+    removed.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -92,12 +92,12 @@ class Plan:
 
     @property
     def concerns_engine(self) -> bool:
-        """Whether the engine must be told: more than our own record changes."""
+        """Whether the engine must read its configuration again: more than our own record changes."""
         return any(not change.path.startswith(records.FOLDER) for change in self.changes)
 
 
 def install(engine: str, handler: str, tree: Tree, needs: Callable[[Tree], list[Edit]], *, restart: str = "") -> Plan:
-    """The plan that makes what `needs` names for `handler`. It is asked about the files as they would be without us."""
+    """Return the plan for the edits from `needs`, for `handler`. `needs` gets the files as they would be without our changes."""
     tree = Overlay(tree)
     without = Overlay(tree, uninstall(engine, handler, tree).changes)
     edits = needs(without)
@@ -114,22 +114,21 @@ def install(engine: str, handler: str, tree: Tree, needs: Callable[[Tree], list[
 def uninstall(
     engine: str, handler: str, tree: Tree, named: Callable[[Tree], list[tuple[str, At]]] | None = None
 ) -> Plan:
-    """The plan that takes back what was written for `handler` alone.
+    """Return the plan that removes everything that was written only for `handler`.
 
-    `named` tells where the files still have the handler after that, since somebody moved it (`containerd config migrate`): these
-    places go as well.
+    `named` finds the handler in other places, where `containerd config migrate` has moved it; these are removed too.
     """
     files = _Files(engine, Overlay(tree))
     is_written = any(entry.at and programs_in(entry.now) for entry in files.record.of(handler))
     files.take_back(handler)
-    if named and is_written:  # what somebody else has written stays
+    if named and is_written:  # a handler that we did not write stays
         files.remove_moved(named(Overlay(tree, files.changes(handler))), handler)
     new = files.texts(handler)
     return files.plan(new, files.record, {file: files.original(file) for file in new})
 
 
 class Overlay:
-    """A tree as it would be with some changes made. Each file is read once: what a plan is made of, it is checked against."""
+    """A tree with some changes made. Each file is read once, so a plan is checked against the texts that it was made from."""
 
     def __init__(self, tree: Tree, changes: Iterable[Change] = ()) -> None:
         self.tree = tree
@@ -157,7 +156,7 @@ class Overlay:
 
 
 class _Files:
-    """The texts that one plan changes, opened as they are asked for, and the record of what is done to them."""
+    """The texts that one plan changes, opened when needed, and the record of the changes."""
 
     def __init__(self, engine: str, tree: Tree) -> None:
         self.engine = engine
@@ -167,13 +166,13 @@ class _Files:
         self.pieces = self.record.pieces
         self.format = ENGINES.get(engine, TOML)
         self.opened: dict[str, Text] = {}
-        self.starts: dict[str, str] = {}  # with what each begins that is new
+        self.starts: dict[str, str] = {}  # the start of each new file
         self.kept: list[str] = []
         self.takes_back = False
-        self.gone: list[Entry] = []  # what take_back has taken back
+        self.gone: list[Entry] = []  # removed by take_back
 
     def open(self, file: str, at: At) -> Text:
-        """The text of `file`, in which the place `at` is."""
+        """Return the text of `file`, which has the place `at`."""
         if file not in self.opened:
             old = self.tree.read(file)
             format, start = (Whole, "") if not at else ENDINGS.get(posixpath.splitext(file)[1]) or self.format
@@ -183,14 +182,14 @@ class _Files:
         return self.opened[file]
 
     def texts(self, handler: str) -> dict[str, str | None]:
-        """The new text of each file that was opened; None for one that goes: ours from the start, with nothing left in it."""
+        """Return the new text of each opened file; None for a file that we created and that is empty now."""
         return {
             file: None if self._goes(file, text) else self._text(file, text, handler)
             for file, text in self.opened.items()
         }
 
     def _text(self, file: str, text: Text, handler: str) -> str:
-        """The new text; where it says what was said without the handler, by the bytes that were there then."""
+        """Return the new text; if its values are those without the handler, with the original bytes."""
         old = known = self.tree.read(file) or ""
         for piece in self.pieces:
             if (piece.file, piece.handler) == (file, handler):
@@ -202,30 +201,30 @@ class _Files:
         ours = file in self.record.created or self.tree.read(file) is None
         return ours and text.is_bare(self.starts[file])
 
-    # What is written
+    # Install
 
     def make(self, edit: Edit, handler: str, before: _Files) -> None:
-        """Write `edit` for `handler`; `before` are the files as they would be without it."""
+        """Write `edit` for `handler`; `before` has the files as they would be without it."""
         text, at = self.open(edit.file, edit.at), edit.at
         current, entry = text.get(at), self._entry(edit, handler)
         if current is not None and type(current) is not type(edit.value):
-            raise Problem(f"{_name(edit)} is {current!r}, which is not what can stand there: correct it first")
+            raise Problem(f"{_name(edit)}: unexpected value {current!r}; correct it")
         if entry is None and isinstance(current, dict) and isinstance(edit.value, dict):
-            for key, value in edit.value.items():  # somebody else's table: only what it lacks becomes ours
+            for key, value in edit.value.items():  # a table of others: only missing keys are added
                 self.make(replace(edit, at=(*at, key), value=value), handler, before)
             return
         target = self._target(edit, current, entry)
         if not edit.firm and target != edit.value:
-            self.kept.append(f"{_name(edit)} was changed by somebody else, and stays so")
+            self.kept.append(f"{_name(edit)}: changed by someone else; left unchanged")
         if entry is None and current == target and not self.record.at(edit.file, at):
             return
         made = _put(text, at, current, target) if current != target else 0
-        if entry and handler in entry.handlers:  # it stands above the others' by now
+        if entry and handler in entry.handlers:  # it is now written after the others
             self._inherit(entry)
         self._note(Entry(edit.file, at, before.raw(edit), edit.value, made, (handler,)), entry)
 
     def _target(self, edit: Edit, current: Value, entry: Entry | None) -> Value:
-        """What is to stand where `current` stands."""
+        """Return the value that replaces `current`."""
         ours = entry.now if entry else None
         if not edit.firm:
             return reconciled(current, edit.value, ours)
@@ -237,13 +236,13 @@ class _Files:
         return [*left, *(item for item in edit.value if item not in left)]
 
     def _entry(self, edit: Edit, handler: str) -> Entry | None:
-        """What is on record of the handler at that place, else of another one for the same value."""
+        """Return the handler's entry at that place, else an entry of another handler with the same value."""
         there = self.record.at(edit.file, edit.at)
         own = (entry for entry in there if handler in entry.handlers)
         return next(own, None) or next((entry for entry in there if entry.now == edit.value), None)
 
     def _note(self, new: Entry, old: Entry | None) -> None:
-        """Put `new` on record. What other handlers have written as well, in `old`, is from now on needed by all of them."""
+        """Record `new`. A value that other handlers have also written, in `old`, is now needed by all of them."""
         (handler,) = new.handlers
         others = tuple(name for name in old.handlers if name != handler) if old else ()
         if old and others and old.now == new.now:
@@ -252,19 +251,19 @@ class _Files:
         if old and others:
             self.record = self.record.with_entry(replace(old, handlers=others), old)
         beside = [other for other in self.record.at(new.file, new.at) if handler not in other.handlers]
-        was = beside[0].was if beside and isinstance(new.now, list) else new.was  # a list is everybody's
+        was = beside[0].was if beside and isinstance(new.now, list) else new.was  # a list is shared
         made = new.made or (old.made if old and not others else 0)
         self.record = self.record.with_entry(replace(new, was=was, made=made), None if others else old)
 
     def raw(self, edit: Edit) -> str | None:
-        """The text of what stands where `edit` writes; None where nothing does, or a table that is changed by its keys."""
+        """Return the text at the place of `edit`; None if there is none, or it is a table, which is changed by keys."""
         text = self.open(edit.file, edit.at)
         return text.raw(edit.at) if text.has(edit.at) and not isinstance(text.get(edit.at), dict) else None
 
-    # What is taken back
+    # Uninstall
 
     def take_back(self, handler: str, kept: Sequence[tuple[str, At]] = ()) -> None:
-        """Undo what stands for `handler` alone, but at and below the places `kept`."""
+        """Undo everything that is only for `handler`, except at and below the places `kept`."""
         self.record, gone = self.record.without(handler, kept)
         self.takes_back, self.gone = bool(gone), gone
         for entry in reversed(gone):
@@ -280,35 +279,35 @@ class _Files:
         if current in (None, self._before(entry), *(other.now for other in beside)):
             return
         if was is None and text.needs(at):
-            self.kept.append(f"{_name(entry)} stays: what is written there by now needs it")
+            self.kept.append(f"{_name(entry)}: needed by other settings in the file; left unchanged")
         elif current == entry.now and was is not None:
             text.put(at, was)
         elif current == entry.now or (was is None and isinstance(current, dict) and programs_in(current)):
-            text.remove(at, entry.made)  # with the wrapper gone, whatever else is in a handler's table says nothing
+            text.remove(at, entry.made)  # without the wrapper, the rest of a handler's table has no use
         else:
-            self.kept.append(f"{_name(entry)} was changed since, and stays {current!r}")
+            self.kept.append(f"{_name(entry)}: changed since install; left unchanged ({current!r})")
 
     def _inherit(self, entry: Entry) -> list[Entry]:
-        """The entries beside one that goes. What one of them found there may have been that one: then it was what that found."""
+        """Return the entries beside a removed one. If one of them found the removed value, it now has the value found before."""
         for other in self.record.at(entry.file, entry.at):
             if other.was is not None and self._before(other) == entry.now:
                 self.record = self.record.with_entry(replace(other, was=entry.was), other)
         return self.record.at(entry.file, entry.at)
 
     def _before(self, entry: Entry) -> Value:
-        """The value that stood there before; None where none did."""
+        """Return the value that was there before; None if there was none."""
         try:
             return None if entry.was is None else self.open(entry.file, entry.at).value_of(entry.was)
         except ValueError as error:
             raise records.damaged(self.engine, error) from None
 
     def _stays(self, entry: Entry) -> list[Value]:
-        """What is in a list for others than this entry's handlers: from before, and for the entries beside it."""
+        """Return the items in a list that this entry's handlers did not add: older ones, and those of entries beside it."""
         others = (other.now for other in self.record.at(entry.file, entry.at) if other != entry)
         return [item for items in (self._before(entry), *others) if isinstance(items, list) for item in items]
 
     def _take_out(self, text: Text, entry: Entry, current: list[Value], ours: list[Value]) -> None:
-        """Take what was put into a list out of it."""
+        """Remove our items from a list."""
         stays = self._stays(entry)
         left = [item for item in current if item in stays or item not in ours]
         if entry.was is not None and left == self._before(entry):
@@ -319,16 +318,16 @@ class _Files:
             text.remove(entry.at, entry.made)
 
     def original(self, file: str) -> str | None:
-        """The text that a file had before any of us; None where it was changed since."""
+        """Return the text of a file before our first change; None if others have changed it since."""
         known = (each for each in self.record.originals if each.file == file)
         return next((each.was for each in known if each.now == self.tree.read(file)), None)
 
     def is_alone(self, file: str, handler: str) -> bool:
-        """Whether no other handler has an entry in `file`."""
+        """Return whether no other handler has an entry in `file`."""
         return all(entry.handlers == (handler,) for entry in self.record.entries if entry.file == file)
 
     def remove_moved(self, places: list[tuple[str, At]], handler: str) -> None:
-        """Remove what `handler` still is in the files, and give a default back that it stands in place of."""
+        """Remove `handler` from other places in the files, and restore the default that it replaced."""
         for file, at in places:
             text = self.open(file, at)
             was = next(
@@ -340,10 +339,10 @@ class _Files:
                 text.remove(at, len(at) - 1)
             self.takes_back = True
 
-    # What comes of it
+    # Result
 
     def changes(self, handler: str) -> list[Change]:
-        """What has been changed so far."""
+        """Return the changes so far."""
         return [Change(file, self.tree.read(file), text) for file, text in self.texts(handler).items()]
 
     def plan(self, new: dict[str, str | None], record: Record, originals: dict[str, str | None]) -> Plan:
@@ -362,10 +361,10 @@ class _Files:
             created=_each_once(file for file in (*record.created, *created) if new.get(file, "") is not None),
             folders=_each_once([*record.folders, *_missing_folders(self.tree, [*created, self.own])]),
         )
-        # Whoever is killed in between can be tidied up after: what is written is on record first, and off it last.
+        # The record is written first and removed last: after a kill in between, uninstall can still clean up.
         own = Change(self.own, self.tree.read(self.own), records.written(record))
         changes.insert(0 if record.entries else len(changes), own)
-        shared = (records.FOLDER, posixpath.dirname(records.FOLDER))  # by all engines: who goes last removes them
+        shared = (records.FOLDER, posixpath.dirname(records.FOLDER))  # by all engines: the last uninstall removes them
         folders = [] if record.entries else [*_each_once([*shared, *reversed(record.folders)])]
         return Plan([change for change in changes if change.old != change.new], folders, self.kept, self.takes_back)
 
@@ -382,7 +381,7 @@ def _each_once(items: Iterable[str]) -> tuple[str, ...]:
 
 
 def _missing_folders(tree: Tree, files: Iterable[str]) -> Iterator[str]:
-    """The folders that must be made for `files`, parents first."""
+    """Yield the directories to create for `files`, parents first."""
     for file in files:
         missing, folder = [], posixpath.dirname(file)
         while not tree.exists(folder):
@@ -392,12 +391,12 @@ def _missing_folders(tree: Tree, files: Iterable[str]) -> Iterator[str]:
 
 
 def _pieces(file: str, handler: str, old: str | None, new: str | None) -> Iterator[Piece]:
-    """The lines in which `new` differs from `old`; of several tables that were added, each by itself."""
+    """Yield the lines in which `new` differs from `old`; each added table separately."""
     if old is None or new is None:
         return
     before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
     for i1, i2, j1, j2 in _differences(before, after):
-        while i1 == i2 and j1 and after[j1 - 1] == after[j2 - 1] == "\n":  # the blank line before, not behind
+        while i1 == i2 and j1 and after[j1 - 1] == after[j2 - 1] == "\n":  # the blank line before, not after
             j1, j2 = j1 - 1, j2 - 1
         was, now = "".join(before[i1:i2]), "".join(after[j1:j2])
         for part in [now] if was else re.split(r"(?m)^(?=\n\[)", now):
@@ -406,7 +405,7 @@ def _pieces(file: str, handler: str, old: str | None, new: str | None) -> Iterat
 
 
 def _differences(before: list[str], after: list[str]) -> Iterator[tuple[int, int, int, int]]:
-    """Where `after` has other lines than `before`, by the bounds in both. What is alike at both ends costs nothing."""
+    """Yield the bounds of different lines in `before` and `after`. Equal lines at both ends are skipped first."""
     start = _alike(before, after)
     end = _alike(before[start:][::-1], after[start:][::-1])
     first, second = before[start : len(before) - end], after[start : len(after) - end]
@@ -416,13 +415,13 @@ def _differences(before: list[str], after: list[str]) -> Iterator[tuple[int, int
 
 
 def _alike(first: list[str], second: list[str]) -> int:
-    """How many lines are alike at the beginning of both."""
+    """Return the number of equal lines at the start of both."""
     shorter = min(len(first), len(second))
     return next((index for index in range(shorter) if first[index] != second[index]), shorter)
 
 
 def _put(text: Text, at: At, current: Value, target: Value) -> int:
-    """Write `target` in the place of `current`; of a table only what differs. The number of tables made for it."""
+    """Replace `current` with `target`; in a table only the differences. Return the number of new tables."""
     if not isinstance(current, dict) or not isinstance(target, dict):
         return text.set(at, target)
     for key in [*current, *(key for key in target if key not in current)]:
@@ -434,11 +433,11 @@ def _put(text: Text, at: At, current: Value, target: Value) -> int:
 
 
 def reconciled(current: Value, wanted: Value, ours: Value) -> Value:
-    """What is to stand where `current` stands: `wanted`, but for what somebody changed since `ours` was written there."""
+    """Return the value that replaces `current`: `wanted`, except for changes by others since we wrote `ours`."""
     if not isinstance(current, dict) or not isinstance(wanted, dict):
         return wanted if current in (None, ours) else current
     before = ours if isinstance(ours, dict) else {}
-    # What was ours, and is wanted no longer, goes.
+    # Our keys that are no longer wanted are removed.
     theirs = {
         key: value for key, value in current.items() if key in wanted or key not in before or value != before[key]
     }

@@ -1,7 +1,7 @@
-"""podman: a runtime in a containers.conf drop-in, for `podman --runtime`, and with it, if asked for, the folder of our hook.
+"""podman: add a runtime in a containers.conf drop-in, for `podman --runtime`, and on request the directory of our hook.
 
-Law: a folder of hooks is ours alone and named here alone: CRI-O does not start, and buildah stops, where they read a hook of
-stage precreate. containers.conf has lists that are replaced as wholes, so that ours hold what was in effect before.
+Law: the hook has its own directory, and only this drop-in names it: CRI-O does not start, and buildah fails, if they read a hook of
+stage precreate. Lists in containers.conf are replaced as a whole, so ours include the values that were in effect before.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ PLACES: tuple[Place, ...] = (
 )
 VENDOR = "/usr/share/containers/containers.conf"
 DROP_IN = "50-oci-systemd.conf"
-# What podman has where no file says it (containers-common, pkg/config/default.go). The names of runtimes are looked up in
-# these lists, so that ours is put into those which its real runtime is in.
-FIRST = ("crun", "runc")  # which of them is there is podman's runtime where no file names one
+# podman's defaults (containers-common, pkg/config/default.go). It looks up names of runtimes in these lists, so ours is added to
+# those with its real runtime.
+FIRST = ("crun", "runc")  # the first that exists is podman's default runtime
 DEFAULTS: dict[str, list[Any]] = {
     "hooks_dir": ["/usr/share/containers/oci/hooks.d"],
     "runtime_supports_json": ["crun", "runc", "kata", "runsc", "youki", "krun"],
@@ -45,7 +45,7 @@ def folder(main: str) -> str:
 
 
 def merged(tree: Tree, main: str) -> dict[str, Any]:
-    """`engine` of all files, a later one's keys in the place of an earlier one's."""
+    """Return `engine` from all files; keys in a later file replace those in an earlier one."""
     whole: dict[str, Any] = {}
     runtimes: dict[str, list[Any]] = {}
     for given in _given(tree, main).values():
@@ -58,14 +58,14 @@ def merged(tree: Tree, main: str) -> dict[str, Any]:
 
 
 def _given(tree: Tree, main: str) -> dict[str, dict[str, Any]]:
-    """`engine` of each file that has it, in the order in which podman reads them."""
+    """Return `engine` from each file that has it, in the order in which podman reads them."""
     texts = {path: tree.read(path) for path in [VENDOR, main, *tree.glob(f"{folder(main)}/*.conf")]}
     found = {path: Toml(path, text).get(("engine",)) for path, text in texts.items() if text is not None}
     return {path: given for path, given in found.items() if isinstance(given, dict)}
 
 
 def base_runtime(tree: Tree, main: str, version: str = "") -> str:
-    """The runtime that podman uses where nothing else is asked for: by its path, else by its name."""
+    """Return podman's default runtime: its path, else its name."""
     engine = merged(tree, main)
     there = (name for name in FIRST if any(tree.exists(f"{folder}/{name}") for folder in PROGRAMS))
     name = str(engine.get("runtime") or next(there, ""))
@@ -74,13 +74,13 @@ def base_runtime(tree: Tree, main: str, version: str = "") -> str:
 
 
 def wrapped(tree: Tree, main: str) -> dict[str, str]:
-    """The runtimes in the files that are the wrapper, each with its path."""
+    """Return the runtimes in the files that are the wrapper, each with its path."""
     runtimes = merged(tree, main)["runtimes"]
     return {name: str(path) for name, paths in runtimes.items() for path in paths[:1] if is_ours(str(path))}
 
 
 def named(tree: Tree, main: str, handler: str) -> list[tuple[str, At]]:
-    """Where the files have `handler` as one of ours, or as the default: the places to remove with it."""
+    """Return the places in the files with `handler` as one of ours, or as the default, which are removed with it."""
     found: list[tuple[str, At]] = []
     for path, given in _given(tree, main).items():
         runtimes = given.get("runtimes")
@@ -93,12 +93,12 @@ def named(tree: Tree, main: str, handler: str) -> list[tuple[str, At]]:
 
 
 def edits(tree: Tree, main: str, wanted: Wanted, version: str = "") -> list[Edit]:
-    """What `wanted` needs of a podman whose configuration is at `main` and below."""
+    """Return the edits for `wanted` in a podman with its configuration at `main` and below."""
     engine, drop_in = merged(tree, main), posixpath.join(folder(main), DROP_IN)
     there = [str(place) for place in engine["runtimes"].get(wanted.handler, [])]
     if there and not any(map(is_ours, there)):
         raise Problem(
-            f"podman has a runtime {wanted.handler!r} already, {there[0]!r}: choose another name with --handler"
+            f"runtime {wanted.handler!r}: already exists in podman ({there[0]!r}); choose another name with --handler"
         )
     values: dict[str, Any] = {"runtimes." + wanted.handler: [wanted.binary]}
     real, ours = posixpath.basename(wanted.runtime), [*wrapped(tree, main), wanted.handler]
@@ -120,10 +120,10 @@ def _list(engine: dict[str, Any], name: str) -> list[Any]:
 
 
 def _check_last(tree: Tree, main: str, drop_in: str, values: dict[str, Any]) -> None:
-    """A file that is read after ours has the last word on what stands in both."""
+    """Raise a Problem if a file that is read after ours sets the same keys, and so overrides them."""
     for path, given in _given(tree, main).items():
         for key in ("runtime", "hooks_dir"):
             if path > drop_in and path.startswith(folder(main)) and key in given and key in values:
                 raise Problem(
-                    f"{path} sets {key}, and is read after {drop_in}, where we would set it: take it out there first"
+                    f"{path}: sets {key}, and is read after {drop_in}, which would set it too; remove it there"
                 )

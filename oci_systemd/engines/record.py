@@ -1,8 +1,8 @@
-"""What was written into an engine's configuration, so that exactly that can be taken back. It lies beside the settings.
+"""The record of what was written into an engine's configuration, for `uninstall`. It is stored beside the settings.
 
-An Entry is one place of one file: `was` is the text that stood there, None where there was nothing; `now` is the value that
-was written; `made` counts the tables around it that were made for it; `handlers` are those that need it. Where two handlers
-want different values at one place, each has its entry, and what the later found there was written for the earlier.
+An Entry is one place in one file: `was` is the text before, None if there was none; `now` is the written value; `made` counts the
+tables that were made around it; `handlers` are those that need it. If two handlers need different values at one place, each has an
+entry, and `was` of the later one is the value of the earlier one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Lines of a file that were written for a handler in the place of others: with them taken back, even blank lines are right."""
+    """Lines that were written for a handler in place of others. They allow an uninstall to restore even blank lines."""
 
     file: str
     handler: str
@@ -44,7 +44,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A file as it was before any handler of ours, and as we have left it: if it still is so, its bytes can be had back."""
+    """A file before our first change, and after our last one. If nobody has changed it since, its bytes can be restored."""
 
     file: str
     was: str
@@ -53,7 +53,7 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All that was written for one engine; the files and folders that were not there before; how the engine is told."""
+    """Everything written for one engine; the new files and directories; the command that makes the engine read them."""
 
     entries: tuple[Entry, ...] = ()
     pieces: tuple[Piece, ...] = ()
@@ -73,13 +73,13 @@ class Record:
         return [entry for entry in self.entries if (entry.file, entry.at) == (file, at)]
 
     def with_entry(self, entry: Entry, instead: Entry | None) -> Record:
-        """The record with `entry` in the place of another: they are taken back in the reverse of their order."""
+        """Return the record with `entry` in place of another one. Entries are undone in reverse order."""
         if instead is None:
             return replace(self, entries=(*self.entries, entry))
         return replace(self, entries=tuple(entry if other == instead else other for other in self.entries))
 
     def without(self, handler: str, kept: Iterable[tuple[str, At]] = ()) -> tuple[Record, list[Entry]]:
-        """The record without `handler`, but at and below `kept`; and the entries that no handler needs any more."""
+        """Return the record without `handler`, except at and below `kept`, and the entries that no handler needs any more."""
         stays = [*kept]
         left = [
             entry
@@ -94,7 +94,7 @@ class Record:
 
 
 def _heir(entry: Entry, gone: Iterable[Entry]) -> Entry:
-    """`entry`, answerable now for the tables that were made for an entry beside it that is gone."""
+    """Return `entry`, with the number of tables that were made for a removed entry beside it."""
     beside = [other.made for other in gone if (other.file, other.at[:-1]) == (entry.file, entry.at[:-1])]
     return replace(entry, made=max([entry.made, *beside]))
 
@@ -104,57 +104,57 @@ def path(engine: str) -> str:
 
 
 def written(record: Record) -> str | None:
-    """The record's text; None where nothing is on record."""
+    """Return the record's text; None if the record is empty."""
     if not record.entries:
         return None
     return json.dumps({"version": VERSION, **asdict(record)}, indent=2, ensure_ascii=False, default=str) + "\n"
 
 
 def read(text: str | None, engine: str) -> Record:
-    """The record that `text` holds, an empty one for None. A Problem where it cannot be read."""
+    """Return the record in `text`, an empty one for None. Raise a Problem if it is invalid."""
     if text is None:
         return Record()
     try:
         document = json.loads(text)
         if document.pop("version") != VERSION:
-            raise Problem(f"{path(engine)} was written by another version of oci-systemd: use that one, or its newer")
+            raise Problem(f"{path(engine)}: written by another version of oci-systemd; use that version or a newer one")
         entries = tuple(map(_entry, document.pop("entries")))
         pieces = tuple(Piece(*map(_word, _fields(each, Piece))) for each in document.pop("pieces"))
         originals = tuple(Original(*map(_word, _fields(each, Original))) for each in document.pop("originals", ()))
         created, folders = (_words(document.pop(name)) for name in ("created", "folders"))
         whole = {entry.file for entry in entries if not entry.at}
         if any(entry.at for entry in entries if entry.file in whole):
-            raise ValueError("a file is ours whole and in places")
+            raise ValueError("a file is listed both as a whole and in parts")
         return Record(entries, pieces, originals, created, folders, _word(document["restart"]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise damaged(engine, error) from None
 
 
 def damaged(engine: str, error: object) -> Problem:
-    return Problem(f"{path(engine)} is damaged ({error}); it tells what to take back: restore it, or remove it")
+    return Problem(f"{path(engine)}: damaged ({error}); uninstall needs it: restore it, or remove it")
 
 
 def _entry(given: Any) -> Entry:
     file, at, was, now, made, handlers = _fields(given, Entry)
     if not isinstance(made, int):
-        raise TypeError(f"{made!r} is no number")
+        raise TypeError(f"{made!r} is not a number")
     if not at:
         _word(now)
     return Entry(_word(file), _words(at), None if was is None else _word(was), now, made, _words(handlers))
 
 
 def _fields(given: Any, kind: type) -> list[Any]:
-    """The values of the fields that `kind` has; a field that it has not is of a version to come, and may be left out."""
+    """Return the values of the fields of `kind`; unknown fields, of a later version, are ignored."""
     return [given[field.name] for field in fields(kind)]
 
 
 def _words(given: Any) -> tuple[str, ...]:
     if not isinstance(given, list):
-        raise TypeError(f"{given!r} is no list")
+        raise TypeError(f"{given!r} is not a list")
     return tuple(map(_word, given))
 
 
 def _word(given: Any) -> str:
     if not isinstance(given, str):
-        raise TypeError(f"{given!r} is no text")
+        raise TypeError(f"{given!r} is not a string")
     return given

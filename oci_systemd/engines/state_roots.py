@@ -1,7 +1,7 @@
-"""Where runtimes keep their state for each engine, and by what a container's state tells its engine.
+"""Where runtimes keep their state for each engine, and how a container's state identifies its engine.
 
-Law: tables, and pure functions over text; `host/containers` looks. Every row names who says so. In a pattern `*` stands for
-one name that does not begin with a dot.
+Law: only tables, and pure functions on text; `host/containers` reads the directories. Every row has its source. In a pattern `*`
+matches one name that does not start with a dot.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# State roots: what a runtime is given as --root. Not here: a handler's own Root (OPTIONS finds it) or runtime_root.
+# State roots: values of the runtime's --root. Not listed: a handler's own Root (found through OPTIONS) or runtime_root.
 ROOTS = (
-    # containerd pkg/process/utils.go, RuncRoot: fixed, so also with k3s, rke2, k0s and microk8s, whose `state` lies elsewhere
+    # containerd pkg/process/utils.go, RuncRoot: fixed, also in k3s, rke2, k0s and microk8s, whose `state` is elsewhere
     # (containerd#5096). The last name is containerd's namespace.
     "/run/containerd/runc/*",
     "/run/host-containerd/runc/*",  # Bottlerocket's host containers (bottlerocket#1359)
@@ -42,14 +42,14 @@ BUNDLES_OF_SHIMS = tuple(
     )
 )
 
-# What the runc shim writes down of a handler's options, with `root` where the handler moves it (cmd/containerd-shim-runc-v2).
+# The runc shim stores a handler's options here, with `root` if the handler sets it (cmd/containerd-shim-runc-v2).
 # The state root is `root`/NAMESPACE; NAMESPACE is the third name of the path, from its end.
 OPTIONS = tuple(f"{each}/options.json" for each in BUNDLES_OF_SHIMS)
 
-# By which file in a container's directory its runtime is known: runc libcontainer/state_linux.go, crun status.c.
+# A file in a container's directory identifies its runtime: runc libcontainer/state_linux.go, crun status.c.
 KINDS = {"state.json": "runc", "status": "crun"}
 
-# Where engines bring runtimes that are on nobody's PATH (k3s and rke2 unpack them, the snaps and upstream CRI-O ship them).
+# Directories of engines' own runtimes outside PATH (k3s and rke2 unpack them; the snaps and upstream CRI-O ship them).
 RUNTIME_FOLDERS = (
     "/usr/local/sbin",
     "/usr/local/bin",
@@ -66,7 +66,7 @@ RUNTIME_FOLDERS = (
 MANAGER = "io.container.manager"
 MANAGERS = {"cri-o": "crio", "libpod": "podman"}  # CRI-O server/container_create.go, podman pkg/annotations
 
-# A part of the bundle's path, which the engine chooses; the first that is there counts. rke2 uses k3s' directory.
+# A part of the bundle's path, which the engine chooses; the first match counts. rke2 uses the directory of k3s.
 BUNDLES = (
     ("/run/k3s/containerd/io.containerd.", "k3s"),
     ("/run/k0s/containerd/io.containerd.", "k0s"),
@@ -74,12 +74,12 @@ BUNDLES = (
     ("/io.containerd.runtime.v2.task/moby/", "docker"),  # moby's --containerd-namespace
     ("/io.containerd.runtime.v2.task/", "containerd"),
 )
-BARE = "none"  # no engine: somebody called the runtime
+BARE = "none"  # no engine: the runtime was called by hand
 
 NERDCTL_NAME = "nerdctl/name"  # nerdctl pkg/labels, which it makes annotations of
 
 
 def engine_of(annotations: Mapping[str, str], bundle: str) -> str:
-    """The engine that made a container with these annotations and this bundle, BARE where nothing tells of one."""
+    """Return the engine of a container with these annotations and this bundle, BARE if there is no sign of one."""
     named = MANAGERS.get(annotations.get(MANAGER, ""))
     return named or next((engine for part, engine in BUNDLES if part in bundle), BARE)

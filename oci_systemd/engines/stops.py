@@ -1,7 +1,7 @@
-"""What stops a container in the end: the signal that its engine sends, and whether a wrapper is there to change it.
+"""Which signal stops a container: the one that its engine sends, or the one that the wrapper sends instead.
 
-Law: what nothing tells is unknown. Who says what: podman libpod/container_internal_common.go and CRI-O
-internal/factory/container write the signal down; containerd and Docker keep it to themselves (docs/stop.md).
+Law: without a source, the signal is unknown. podman (libpod/container_internal_common.go) and CRI-O (internal/factory/container)
+write it into the spec; containerd and Docker do not (docs/stop.md).
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 IMAGE_SIGNAL = "org.opencontainers.image.stopSignal"
-# Engines that write down what they send, and what they send where they wrote nothing.
+# Engines that write the signal into the spec, and their default.
 WRITTEN = {"podman": TERM, "crio": TERM}
 UNSEEN = (
-    "unknown: its handler is not the wrapper; the image's STOPSIGNAL or the pod's lifecycle.stopSignal, else SIGTERM"
+    "unknown: its runtime is not the wrapper; the image's STOPSIGNAL or the pod's lifecycle.stopSignal, else SIGTERM"
 )
-UNTOLD = "unknown: nothing tells whether the wrapper is called; it sends {name} ({number}) for SIGTERM"
+UNTOLD = "unknown whether its runtime is the wrapper, which sends {name} ({number}) in place of SIGTERM"
 
 
 class Stop(NamedTuple):
-    """The signal's `name` and `number`, None where they are unknown or none is sent in SIGTERM's place; who sends it: "wrapper",
-    "engine", or None; and `words` for people."""
+    """The signal's `name` and `number`, None if unknown, or if SIGTERM is not replaced; who sends it: "wrapper", "engine" or None;
+    and `words` for people."""
 
     name: str | None
     number: int | None
@@ -33,25 +33,25 @@ class Stop(NamedTuple):
 
 
 def stop(engine: str, annotations: Mapping[str, str], *, front: bool | None) -> Stop:
-    """How a container of `engine` with these annotations is stopped; `front` is whether the wrapper is its handler, None where
-    that is unknown."""
+    """Return how a container of `engine` with these annotations is stopped; `front` tells whether its runtime is the wrapper, None
+    if unknown."""
     recorded = annotations.get(STOP_SIGNAL)
     if recorded is None:
-        return Stop(None, None, None, "none is recorded: SIGTERM stays")
+        return Stop(None, None, None, "none recorded: SIGTERM is kept")
     wanted = number(recorded)
     if wanted is None:
-        return Stop(recorded, None, None, f"{recorded}: SIGTERM stays")
+        return Stop(recorded, None, None, f"{recorded}: SIGTERM is kept")
     sent = _sent(engine, annotations)
     if sent not in (None, TERM) or (front is False and sent == TERM):
         return _by_engine(sent, wanted)
     if front:
-        return Stop(name(wanted), wanted, "wrapper", f"{name(wanted)} ({wanted}), by the wrapper for SIGTERM")
+        return Stop(name(wanted), wanted, "wrapper", f"{name(wanted)} ({wanted}), by the wrapper in place of SIGTERM")
     words = UNSEEN if front is False else UNTOLD.format(name=name(wanted), number=wanted)
     return Stop(None, None, None, words)
 
 
 def _sent(engine: str, annotations: Mapping[str, str]) -> int | None:
-    """The signal that the engine sends, where it tells."""
+    """Return the signal that the engine sends, if known."""
     if engine not in WRITTEN:
         return None
     return number(annotations.get(IMAGE_SIGNAL, "")) or WRITTEN[engine]

@@ -1,4 +1,4 @@
 """The only access to files and to the machine: bundles, root file systems, cgroup facts, settings files and the log.
 
-`posix` stands where `os` would: it is what `os` is made of, and costs a runtime call nothing to import.
+It uses `posix` in place of `os`: the same functions, without the cost of an import on each runtime call.
 """

@@ -1,7 +1,7 @@
-"""A bundle's config.json: read whole, and replaced whole.
+"""Read a bundle's config.json, and replace it as a whole.
 
-Law: at any moment the old file or the new one is there. The new one is written beside the old and renamed over it; what a
-killed call left is swept by the next one.
+Law: at any moment the old file or the new one exists. The new file is written beside the old one and renamed over it; the next
+call removes what a killed call left behind.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from oci_systemd.core.json_text import Json
 
 NEW = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC | posix.O_NOFOLLOW
-LIMIT = 64 << 20  # bytes; the largest that engines write is a hundredth of it
+LIMIT = 64 << 20  # bytes; a hundred times the largest that engines write
 MARK = ".oci-systemd-"  # in a temporary file's name, before the PID and the start of the process that writes it
 
 
 class Config:
-    """One config.json: where it is, its text and the value that the text has. `spec` is what `parse` gave; keep it as it is."""
+    """One config.json: its path, its text, and the `spec` that `parse` read from the text. Do not modify `spec`."""
 
     __slots__ = ("path", "spec", "status", "text")
 
@@ -38,34 +38,33 @@ class Config:
 
 
 def load(path: str) -> Config:
-    """The config.json at `path`. A Problem that names it where it cannot be read or is no JSON."""
+    """Return the config.json at `path`. Raise a Problem that names the file if it cannot be read or is invalid JSON."""
     data, status = read_regular(path, LIMIT)
     return decode(data, path, status)
 
 
 def decode(data: bytes, path: str, status: posix.stat_result | None = None) -> Config:
-    """The Config that `data`, read from `path`, holds."""
+    """Return the Config in `data`, read from `path`."""
     try:
         text, spec = parse(data)
     except SpecError as problem:
-        empty = "it is empty" if not data.strip() else str(problem)
-        raise unusable(path, empty) from None
+        raise unusable(path, problem if data.strip() else "the file is empty") from None
     return Config(path, text, spec, status)
 
 
 def unusable(path: str, said: object) -> SpecError:
-    """The error for a config.json that was read, and is not what it should be."""
-    return SpecError(f"{path} cannot be used: {said}")
+    """Return the error for an invalid config.json."""
+    return SpecError(f"{path}: {said}")
 
 
 def save(config: Config, text: str, *, durable: bool) -> None:
-    """Put `text` in the place of the config.json, with its mode and owner; `durable` waits for the disk before the rename."""
+    """Replace the config.json with `text`, with the same mode and owner; `durable` waits for the disk before the rename."""
     folder, start = _beside(config.path)
     temporary = f"{folder}{start}{posix.getpid()}-{process.start(posix.getpid())}"
     try:
         fd = posix.open(temporary, NEW, 0o600)
     except OSError as error:
-        raise Problem(f"{config.path} cannot be written: {error.strerror}") from None
+        raise Problem(f"{config.path}: cannot write: {error.strerror}") from None
     try:
         try:
             _fill(fd, config, text.encode(), durable=durable)
@@ -74,13 +73,13 @@ def save(config: Config, text: str, *, durable: bool) -> None:
         posix.rename(temporary, config.path)
     except OSError as error:
         _remove(temporary)
-        raise Problem(f"{config.path} cannot be written: {error.strerror}; it is as it was") from None
+        raise Problem(f"{config.path}: cannot write: {error.strerror}; the file is unchanged") from None
     if durable:
         flush_folder(folder or ".")
 
 
 def _beside(path: str) -> tuple[str, str]:
-    """The folder of `path`, with its slash, and how the names of temporary files beside it begin."""
+    """Return the directory of `path`, with a final slash, and the start of the names of temporary files in it."""
     cut = path.rfind("/") + 1
     return path[:cut], f".{path[cut:]}{MARK}"
 
@@ -104,7 +103,7 @@ def _fill(fd: int, config: Config, data: bytes, *, durable: bool) -> None:
 
 
 def sweep(path: str) -> None:
-    """Remove what calls that were killed left beside the config.json at `path`. What lives, or may, stays."""
+    """Remove temporary files of killed calls beside the config.json at `path`, unless their process may still run."""
     folder, start = _beside(path)
     try:
         names = posix.listdir(folder or ".")
@@ -116,7 +115,7 @@ def sweep(path: str) -> None:
 
 
 def _may_live(mark: str) -> bool:
-    """Whether the process that `mark` (PID-start) names is there; true of what no call of ours has written."""
+    """Return whether the process in `mark` (PID-start) still runs; true if the mark is not one of oci-systemd's."""
     pid, _, start = mark.partition("-")
     if not (mark.isascii() and pid.isdigit() and start.isdigit() and len(pid) < 10):
         return True

@@ -1,4 +1,4 @@
-"""Programs of this machine, asked for their version or told to do something. Nothing here waits longer than its bound."""
+"""Run programs of this machine: ask for a version, restart a service. Every call has a time limit."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from oci_systemd.core.errors import Problem
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PATIENCE = 10.0  # seconds that a program may take to say something
+PATIENCE = 10.0  # seconds that a program may take to answer
 RESTART = 120.0  # seconds that a service may take to restart
 LONGEST = 4 << 20  # bytes that a program may print
-COMPLAINT = 400  # characters of a complaint that a sentence quotes
-SETTLED = 3.0  # seconds after which a service that is up stays so
-# Another root's systemd is asked by its bus: systemctl of root would use systemd's private socket, and refuses that where it cannot
-# see the process at its other end, in another PID namespace (systemd, bus-util.c, bus_check_peercred).
+COMPLAINT = 400  # characters of an error message that are quoted
+SETTLED = 3.0  # seconds after which a running service counts as stable
+# For another root, D-Bus is used: systemctl of root uses systemd's private socket, and refuses a process in another PID namespace
+# at its other end (systemd, bus-util.c, bus_check_peercred).
 BUS = ("busctl", "--system")
 SYSTEMD = "org.freedesktop.systemd1"
 PLACE = "/org/freedesktop/systemd1"
@@ -30,7 +30,7 @@ _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)*")
 
 
 class Said(NamedTuple):
-    """What a program printed, the last line of its complaint where it failed, and whether it printed anything to stderr."""
+    """A program's output, the last line of its error message if it failed, and whether it printed anything to stderr."""
 
     output: str
     complaint: str = ""
@@ -38,61 +38,63 @@ class Said(NamedTuple):
 
 
 def ask(words: Sequence[str], root: str | Path = "/") -> Said | None:
-    """What a program says within PATIENCE; None where it cannot be run, takes longer, or prints more than LONGEST."""
+    """Return what a program says within PATIENCE; None if it cannot run, takes longer, or prints more than LONGEST."""
     try:
         done = _run(words, root, PATIENCE, longest=LONGEST)
     except (OSError, subprocess.SubprocessError):
         return None
     if len(done.stdout) >= LONGEST:
         return None
-    last = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[-1]
+    last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
     return Said(done.stdout, last[:COMPLAINT] if done.returncode else "", bool(done.stderr))
 
 
 def output(words: Sequence[str], root: str | Path = "/") -> str | None:
-    """What a program prints; None where it cannot be run, takes too long or fails. `root`: where it is run, as root only."""
+    """Return a program's output; None if it cannot run, takes too long or fails. `root` is where it runs, for root only."""
     said = ask(words, root)
     return said.output if said and not said.complaint else None
 
 
 def version(program: str, root: str | Path = "/") -> str:
-    """The version that `program --version` tells, such as 2.1.9; "" where it does not."""
+    """Return the version from `program --version`, such as 2.1.9; "" if there is none."""
     return version_in(output([program, "--version"], root) or "")
 
 
 def version_in(said: str) -> str:
-    """The first version in what a program says; "" where there is none."""
+    """Return the first version in a program's output; "" if there is none."""
     found = _VERSION.search(said)
     return found[0] if found else ""
 
 
 def check_systemd(command: str, root: Path = Path("/")) -> None:
-    """A Problem where no systemd runs at `root` that could do `command` (sd_booted(3)), or its unit does not run: it may be that
-    somebody stopped it, or that the engine runs by another one."""
+    """Raise a Problem if no systemd runs at `root` (sd_booted(3)), or the unit in `command` is stopped. It may have been stopped on
+    purpose, or the engine may run as another unit."""
     if not (root / "run/systemd/system").is_dir():
         where = "here" if root == Path("/") else f"below {root}"
-        raise Problem(f"systemd does not run {where}: leave --restart out, and do then what `{command}` would")
+        raise Problem(
+            f"systemd is not running {where}; leave out --restart, and restart the engine yourself (`{command}`)"
+        )
     unit = command.split()[-1]
     if _state(unit, root).active == "inactive":
-        raise Problem(f"{unit} does not run: leave --restart out, and start it; it reads its files then")
+        raise Problem(f"{unit}: not running; leave out --restart, and start it: it reads its files then")
 
 
 def restart(command: str, root: Path = Path("/")) -> None:
-    """Have the systemd of `root` do `systemctl VERB UNIT`, and wait until the unit stays up. A Problem where it does not."""
+    """Run `systemctl VERB UNIT` with the systemd of `root`, and wait until the unit stays up. Raise a Problem if it does not."""
     _, verb, unit = command.split()
     words = command.split() if root == Path("/") else [*BUS, "call", SYSTEMD, PLACE, *_method(verb, unit)]
     before = _state(unit, root)
     try:
         done = _run(words, root, RESTART)
     except (OSError, subprocess.SubprocessError) as error:
-        raise Problem(f"`{command}` cannot be run: {error}") from None
+        raise Problem(f"`{command}`: cannot run: {error}") from None
     if done.returncode:
-        raise Problem(f"`{command}` failed: {done.stderr.strip() or f'it ended with {done.returncode}'}")
+        raise Problem(f"`{command}` failed: {done.stderr.strip() or f'exit status {done.returncode}'}")
     _settle(unit, root, before if verb == "restart" else State())
 
 
 class State(NamedTuple):
-    """A unit's ActiveState and SubState, and when its main process was started (systemd, org.freedesktop.systemd1(5))."""
+    """A unit's ActiveState, SubState, and the start time of its main process (systemd, org.freedesktop.systemd1(5))."""
 
     active: str = ""
     sub: str = ""
@@ -100,12 +102,12 @@ class State(NamedTuple):
 
     @property
     def has_failed(self) -> bool:
-        """With Restart= a unit that fails is hardly ever seen as failed: it waits for its next start."""
+        """With Restart= a failing unit is rarely in the state failed: it waits for its next start."""
         return self.active == "failed" or self.sub == "auto-restart"
 
 
 def _settle(unit: str, root: Path, before: State) -> None:
-    """Wait until `unit`, started anew since `before`, stays up: one that reads a wrong file ends at once, and is started again."""
+    """Wait until `unit`, restarted after `before`, stays up. With an invalid file it exits at once, and is started again."""
     last, end = State(), time.monotonic() + RESTART
     while time.monotonic() < end:
         state = _state(unit, root)
@@ -115,7 +117,7 @@ def _settle(unit: str, root: Path, before: State) -> None:
             break
         last = state
         time.sleep(SETTLED)
-    raise Problem(f"{unit} does not stay up after its restart: see `journalctl -u {unit}`")
+    raise Problem(f"{unit}: does not stay up after the restart; see `journalctl -u {unit}`")
 
 
 def _state(unit: str, root: Path) -> State:
@@ -135,15 +137,15 @@ def _method(verb: str, unit: str) -> list[str]:
 
 
 def _property(unit: str, interface: str, name: str, root: Path) -> str:
-    """The value of a unit's property, without its type and quotes; "" where it is not told."""
+    """Return a unit's property, without type and quotes; "" if unknown."""
     label = "".join(each if each.isascii() and each.isalnum() else f"_{ord(each):02x}" for each in f"{unit}.service")
     words = [*BUS, "get-property", SYSTEMD, f"{PLACE}/unit/{label}", f"{SYSTEMD}.{interface}", name]
     return (output(words, root) or "").strip().partition(" ")[2].strip('"')
 
 
 def _run(words: Sequence[str], root: str | Path, limit: float, longest: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run a program of the machine at `root`, as one of its own; without chroot(1), which an image of ours has not. No file that it
-    writes, its output neither, grows beyond `longest` bytes, where that is given."""
+    """Run a program of the machine at `root`, without chroot(1), which our image does not have. With `longest`, no file that the
+    program writes, its output included, grows beyond that many bytes."""
     with _memory("stdout") as out, _memory("stderr") as err:
         done = subprocess.run(  # noqa: S603  # the words are ours or the node owner's
             words,

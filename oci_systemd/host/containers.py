@@ -1,8 +1,8 @@
-"""The containers that runtimes know of on this machine: found in the runtimes' own state, told by `RUNTIME state ID`.
+"""List the containers of this machine's runtimes: found in the runtimes' state directories, asked with `RUNTIME state ID`.
 
-Law: nothing waits longer than its bound, one container's trouble keeps no other from being told, and root's runtime never
-reads what a user may have written: a state below a directory of theirs is asked for with their rights. A runtime's files are
-private; of them only the names are looked at (runtime-spec, operations, "Query State").
+Law: every wait has a limit, an error of one container does not hide the others, and a runtime with root's rights never reads
+files that a user may have written: for a state below a user's directory the runtime runs with that user's rights. A runtime's
+files are private; only their names are read (runtime-spec, operations, "Query State").
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     from oci_systemd.core.json_text import Json
 
 WORKERS = 4  # runtimes at once: each is a process of some milliseconds, most of it CPU
-TIMEOUT = 5.0  # seconds that one `state` may take
-ALTOGETHER = 30.0  # seconds after which no further one is asked for
+TIMEOUT = 5.0  # seconds for one `state`
+ALTOGETHER = 30.0  # seconds for all of them
 LIMIT = 16 << 20  # bytes of a state's output
 OPTIONS_LIMIT = 1 << 16
 NOGROUP = 65534
 ENVIRON = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
-# What runtimes take for an ID (runc factory_linux.go, crun status.c), but for one that would be an option.
+# IDs that runtimes accept (runc factory_linux.go, crun status.c), except those that look like an option.
 ID = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9_+.-]*")
-LOGGED_AT = re.compile(r'\btime="[^"]*" ')  # at the head of a line of logrus
+LOGGED_AT = re.compile(r'\btime="[^"]*" ')  # at the start of a logrus line
 
 
 class Entry(NamedTuple):
-    """One container's directory: the state `root`, the `id`, the `kind` of runtime, and the user who may have written it."""
+    """One container's state directory: its `root`, the `id`, the `kind` of runtime, and the user who may have written it."""
 
     root: str
     id: str
@@ -51,7 +51,7 @@ class Entry(NamedTuple):
 
 
 class State(NamedTuple):
-    """What the runtime tells of a container (runtime-spec, "State")."""
+    """The runtime's state of a container (runtime-spec, "State")."""
 
     entry: Entry
     status: str
@@ -61,21 +61,21 @@ class State(NamedTuple):
 
 
 class Trouble(NamedTuple):
-    """Why nothing is told of a container, as a sentence on its runtime."""
+    """Why the state of a container is unknown, as a sentence."""
 
     entry: Entry
     cause: str
 
 
 class Roots(NamedTuple):
-    """State roots, each once, without links in their paths, and the directories that this user may not look into."""
+    """State roots, each once, with links resolved, and the directories that this user may not read."""
 
     paths: list[str]
     closed: list[str]
 
 
 def roots(patterns: Iterable[str], base: str = "") -> Roots:
-    """The directories below `base` that match `patterns`; in them `*` is one name that does not begin with a dot."""
+    """Return the directories below `base` that match `patterns`; `*` matches one name that does not start with a dot."""
     closed: set[str] = set()
     expanded = (path for pattern in patterns for path in _expanded(pattern, base, closed))
     found = [path for path in expanded if _is_folder(path, closed)]
@@ -83,7 +83,7 @@ def roots(patterns: Iterable[str], base: str = "") -> Roots:
 
 
 def moved_roots(patterns: Iterable[str], base: str = "") -> list[str]:
-    """The state roots that the shim's files at `patterns` name: a containerd handler's own, with the namespace below it."""
+    """Return the state roots named in the shim's files at `patterns`: the root of a containerd handler with the namespace below."""
     found = (path for pattern in patterns for path in _expanded(pattern, base, set()))
     named = ((_root_option(path), Path(path).parts[-3]) for path in found)
     return [*dict.fromkeys(f"{root}/{namespace}" for root, namespace in named if root.startswith("/"))]
@@ -112,7 +112,7 @@ def _matching(folder: str, part: str, closed: set[str]) -> list[str]:
 
 
 def _names(folder: str, closed: set[str]) -> list[str]:
-    """The names in a directory, in order; none where there is none, or, told in `closed`, where it may not be looked into."""
+    """Return the names in a directory, sorted; none if it does not exist, or if this user may not read it (added to `closed`)."""
     try:
         return sorted(os.listdir(folder or "/"))  # noqa: PTH208  # names, not paths
     except PermissionError:
@@ -133,13 +133,13 @@ def _is_folder(path: str, closed: set[str]) -> bool:
 
 
 def _closed_part(folder: str) -> str:
-    """The first directory on the way to `folder` that may not be gone through, else `folder` itself."""
+    """Return the first directory on the way to `folder` that this user may not enter, else `folder` itself."""
     ways = [*reversed(Path(folder).parents)]
     return next((str(way) for way in ways if not os.access(way, os.X_OK)), folder)
 
 
 def entries(paths: Iterable[str], kinds: Mapping[str, str]) -> tuple[list[Entry], list[str]]:
-    """The containers in the state roots `paths`, by the files that `kinds` names, and the roots that may not be looked into."""
+    """Return the containers in the state roots `paths`, recognized by the files in `kinds`, and the roots that are not readable."""
     closed: set[str] = set()
     found = [
         Entry(path, id, kind, owner)
@@ -156,7 +156,7 @@ def _kind(folder: str, kinds: Mapping[str, str]) -> str:
 
 
 def _owner(path: str) -> int:
-    """The first user but root who owns a directory on the way to `path`, and so all below it; root where there is none."""
+    """Return the first user other than root who owns a directory on the way to `path`, and so everything below; else root."""
     ways = [*reversed(Path(path).parents), Path(path)]
     with suppress(OSError):
         return next((uid for way in ways if (uid := way.stat().st_uid)), 0)
@@ -164,9 +164,9 @@ def _owner(path: str) -> int:
 
 
 def ask(found: Iterable[Entry], runtime: Callable[[str], str]) -> tuple[list[State], list[Trouble]]:
-    """What the runtimes tell of these containers, and of which they tell nothing; those that went meanwhile are in neither.
+    """Return the states of these containers, and the containers without one. A container that was just removed is in neither.
 
-    `runtime` gives the program for a kind, "" where there is none.
+    `runtime` returns the program for a kind, "" if there is none.
     """
     deadline = time.monotonic() + ALTOGETHER
     pool = ThreadPoolExecutor(WORKERS)
@@ -181,11 +181,11 @@ def ask(found: Iterable[Entry], runtime: Callable[[str], str]) -> tuple[list[Sta
 def _asked(entry: Entry, runtime: str, deadline: float) -> State | Trouble | None:
     own = os.geteuid()
     if not runtime:
-        return Trouble(entry, f"there is no {entry.kind} here")
+        return Trouble(entry, f"{entry.kind}: not found")
     if time.monotonic() > deadline:
-        return Trouble(entry, f"{runtime} takes too long: after {ALTOGETHER:.0f} seconds no more is asked of it")
+        return Trouble(entry, f"{runtime} state: timed out after {ALTOGETHER:.0f} s for all containers")
     if own and entry.uid not in (0, own):
-        return Trouble(entry, f"user {entry.uid} owns this state, and only root may ask for it in their name")
+        return Trouble(entry, f"the state belongs to user {entry.uid}; only root can read it")
     try:
         return _state(entry, _output(runtime, entry, None if own else entry.uid))
     except Problem as problem:
@@ -196,9 +196,9 @@ def _state(entry: Entry, output: bytes) -> State:
     try:
         value = parse(output)[1]
     except Problem as problem:
-        raise Problem(f"the {entry.kind} state is no JSON: {problem}") from None
+        raise Problem(f"{entry.kind} state: {problem}") from None
     if not isinstance(value, dict):
-        raise Problem(f"the {entry.kind} state is no JSON object")
+        raise Problem(f"{entry.kind} state: not a JSON object")
     pid, annotations = value.get("pid"), value.get("annotations")
     given = annotations.items() if isinstance(annotations, dict) else ()
     return State(
@@ -215,7 +215,7 @@ def _text(value: Json) -> str:
 
 
 def _output(runtime: str, entry: Entry, uid: int | None) -> bytes:
-    """What the runtime's `state` prints. A Problem where it cannot be started, takes too long, says too much or fails."""
+    """Return the output of the runtime's `state`. Raise a Problem if it cannot start, takes too long, prints too much or fails."""
     try:
         process = subprocess.Popen(  # noqa: S603  # a program that root chose, by words that are checked, without a shell
             [runtime, "--root", entry.root, "state", entry.id],
@@ -230,23 +230,23 @@ def _output(runtime: str, entry: Entry, uid: int | None) -> bytes:
             extra_groups=[] if uid else None,
         )
     except OSError as error:
-        raise Problem(f"{runtime} cannot be started: {error.strerror}") from None
+        raise Problem(f"{runtime}: cannot start: {error.strerror}") from None
     except subprocess.SubprocessError as error:
-        raise Problem(f"{runtime} cannot be started: {error}") from None
+        raise Problem(f"{runtime}: cannot start: {error}") from None
     with process:
         try:
             output, said = _read(process, time.monotonic() + TIMEOUT)
             code = process.wait(TIMEOUT)
         except (TimeoutError, subprocess.TimeoutExpired):
-            os.killpg(process.pid, signal.SIGKILL)  # not yet reaped, so that it is still its own
-            raise Problem(f"{runtime} state does not come to its end") from None
+            os.killpg(process.pid, signal.SIGKILL)  # the process is not yet reaped, so the PID is still its own
+            raise Problem(f"{runtime} state: timed out after {TIMEOUT:.0f} s") from None
     if code:
         raise Problem(f"{runtime} state failed: {_last_line(said) or f'exit status {code}'}")
     return output
 
 
 def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bytes]:
-    """All of the process's stdout and stderr; a TimeoutError where they do not end by the deadline, or go beyond LIMIT."""
+    """Return the process's stdout and stderr. Raise TimeoutError if they do not end by the deadline, or exceed LIMIT."""
     assert process.stdout and process.stderr
     output, said = parts = bytearray(), bytearray()
     with selectors.DefaultSelector() as ready:

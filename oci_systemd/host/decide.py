@@ -1,4 +1,4 @@
-"""From a spec on this machine's disk to its Adjustment: the one path that the wrapper, the hook and the command line share."""
+"""Turn a spec on this machine's disk into its Adjustment. The wrapper, the hook and the command line share this path."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def container_of(config: Config, id: str, *, own_cgroup: bool = True, systemd_cgroup: bool | None = None) -> Container:
-    """The container that a config.json describes; a SpecError that names the file where it holds a wrong type."""
+    """Return the container in a config.json. Raise a SpecError that names the file if a value has a wrong type."""
     try:
         return from_spec(config.spec, id, own_cgroup=own_cgroup, systemd_cgroup=systemd_cgroup)
     except SpecError as error:
@@ -39,10 +39,10 @@ def decide(
     settings: Settings,
     host: Callable[[Root | None, Questions, str], Host] | None = None,
 ) -> Adjustment:
-    """The Adjustment of `container`, whose bundle is the directory `bundle`. `host` makes a Host of its root file system
-    and of what else is asked; without it, it is this machine.
+    """Return the Adjustment of `container`, whose bundle is the directory `bundle`. `host` makes the Host from the root file system
+    and the other questions; by default it is this machine.
 
-    Nothing is asked of the machine for a container that is left alone for what it says itself.
+    The machine is not read for a container whose spec already says that it is left alone.
     """
     asked = questions(container, settings)
     if not asked:
@@ -53,16 +53,16 @@ def decide(
 
 
 def fault(error: Exception) -> Entry:
-    """The log's line for a fault of ours, which is nobody's fate: the container starts as it stands."""
-    return Entry("error", "left alone", None, f"a fault in oci-systemd: {error!r}")
+    """Return the log entry for an internal error. The container starts unmodified."""
+    return Entry("error", "left alone", None, f"internal error in oci-systemd: {error!r}")
 
 
 def carry_out(
     config: Config, container: Container, bundle: str, settings: Settings, started: float, put: Callable[[str], None]
 ) -> None:
-    """Decide, give the new text to `put` where there is one, and log what came of it since `started` (monotonic, seconds).
+    """Decide, pass the new text, if there is one, to `put`, and log the result. `started` is in seconds (monotonic).
 
-    A Problem, logged as a refusal, where the container must not start.
+    Raise a Problem, logged as a refusal, if the container must not start.
     """
     try:
         adjustment = decide(container, bundle, settings)
@@ -75,5 +75,5 @@ def carry_out(
 
 
 def since(started: float) -> float:
-    """Milliseconds since `started`."""
+    """Return the milliseconds since `started`."""
     return (time.monotonic() - started) * 1000

@@ -1,4 +1,4 @@
-"""Reading a file that may be anything: a FIFO, a directory, a device, a hundred megabytes. Nothing here ever waits."""
+"""Read a file that may be anything: a FIFO, a directory, a device, a hundred megabytes. Nothing here blocks."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ SHORTAGES = (ENOMEM, ENFILE, EMFILE)
 
 
 def read_regular(path: str, limit: int) -> tuple[bytes, posix.stat_result]:
-    """The bytes and the stat of the regular file at `path`, links followed. A Problem if it is not a regular file or
-    exceeds `limit`; a Shortage if this process has no descriptor or memory left."""
+    """Return the bytes and the stat of the regular file at `path`, with links followed. Raise a Problem if it is not a regular
+    file or exceeds `limit`, a Shortage if this process has no descriptor or memory left."""
     try:
         fd = posix.open(path, READ)
     except OSError as error:
         kind = Shortage if error.errno in SHORTAGES else Problem
-        raise kind(f"{path} cannot be read: {error.strerror}") from None
+        raise kind(f"{path}: cannot read: {error.strerror}") from None
     try:
         status = posix.fstat(fd)
         if not S_ISREG(status.st_mode):
-            raise Problem(f"{path} is {'a directory' if S_ISDIR(status.st_mode) else 'no regular file'}")
+            raise Problem(f"{path}: {'is a directory' if S_ISDIR(status.st_mode) else 'is not a regular file'}")
         if status.st_size > limit:
-            raise Problem(f"{path} has {status.st_size} bytes, more than the {limit} that are read")
+            raise Problem(f"{path}: too large: {status.st_size} bytes; the limit is {limit}")
         return read_all(fd), status
     except OSError as error:
-        raise Problem(f"{path} cannot be read: {error.strerror}") from None
+        raise Problem(f"{path}: cannot read: {error.strerror}") from None
     finally:
         posix.close(fd)
 
 
 def read(path: str) -> bytes:
-    """All of the file at `path`, which is known to be one that ends, as below /proc; an OSError where it cannot be read."""
+    """Return the file at `path`, which must be one that ends, such as below /proc. Raise OSError if it cannot be read."""
     fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     try:
         return read_all(fd)
@@ -57,12 +57,12 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def flush(path: str) -> None:
-    """Wait until the disk has the file at `path`."""
+    """Wait until the file at `path` is on disk."""
     _flush(path, READ)
 
 
 def flush_folder(folder: str) -> None:
-    """Wait until the disk has the names in `folder`."""
+    """Wait until the names in `folder` are on disk."""
     _flush(folder, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
 
 
@@ -77,7 +77,7 @@ def _flush(path: str, flags: int) -> None:
 
 
 def append(path: str, data: bytes, mode: int) -> None:
-    """Add `data` to the file at `path` in one write, made if need be; an OSError where that cannot be done at once."""
+    """Append `data` to the file at `path` in one write; create the file if needed. Raise OSError if that would block or fails."""
     fd = posix.open(
         path,
         posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOCTTY,

@@ -1,6 +1,6 @@
-"""The program that an engine calls as the runtime of a container that runs: by what the engine itself left behind.
+"""Find the program that an engine calls as the runtime of a running container, from files and processes of the engine.
 
-Law: what nothing tells is None, never a guess. Read here: containerd 1.7 to 2.3 (cmd/containerd-shim-runc-v2/runc/container.go,
+Law: unknown is None, never a guess. Sources: containerd 1.7 to 2.3 (cmd/containerd-shim-runc-v2/runc/container.go,
 WriteRuntime), conmon 2.1 (src/cli.c), Docker (moby, libcontainerd: containerd's shim).
 """
 
@@ -17,14 +17,14 @@ from oci_systemd.host.files import read_regular
 if TYPE_CHECKING:
     from oci_systemd.host.containers import State
 
-SHIM_FILE = "runtime"  # in the bundle: the handler's BinaryName, empty for the shim's own default
+SHIM_FILE = "runtime"  # in the bundle: the handler's BinaryName, empty for the shim's default
 SHIM_DEFAULT = "runc"
 LIMIT = 4096
 MONITOR, MONITOR_OPTIONS = "conmon", ("-r", "--runtime")
 
 
 def program(state: State) -> str | None:
-    """Return the path or name of the runtime that the container's engine calls, None where nothing tells it."""
+    """Return the path or name of the runtime that the container's engine calls, None if unknown."""
     return _of_shim(state.bundle) or _of_monitor(state.pid)
 
 
@@ -39,7 +39,7 @@ def _of_shim(bundle: str) -> str | None:
 
 
 def _of_monitor(pid: int) -> str | None:
-    """podman and CRI-O: conmon starts the container's first process, and calls the runtime that it was told."""
+    """podman and CRI-O: conmon starts the container's first process, and has the runtime on its command line."""
     try:
         parent = int(process.text(f"/proc/{pid}/stat").rpartition(")")[2].split()[1])
         words = process.text(f"/proc/{parent}/cmdline").split("\0")

@@ -1,7 +1,7 @@
-"""Which containers call a program of ours for everything that is still to be done to them, stopping them for one.
+"""Find containers that still call one of our programs, for example to be stopped.
 
-Law: it is read off what engines leave for themselves: containerd's shim writes the runtime's name into the bundle (file
-`runtime`), conmon of podman and CRI-O, or conmonrs, has it on its command line.
+Law: only the engines' own records count: containerd's shim writes the runtime's name into the bundle (file `runtime`); conmon of
+podman and CRI-O, and conmonrs, have it on their command line.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 LIMIT = 4096  # bytes of a path
 CONFIG = 16 << 20  # bytes of a config.json
 CMDLINE = 1 << 22  # bytes of a command line, more than the kernel takes (ARG_MAX)
-# How a monitor is told the container, conmonrs the folder of a pod's sandbox, and the runtime.
+# Options for the container (conmonrs: the directory of the pod's sandbox) and for the runtime.
 MONITORS = {"conmon": ("-c", "-r"), "conmonrs": ("--runtime-dir", "--runtime")}
-BUNDLE = "-b"  # conmon's alone: the folder of the container's config.json
-DOCKER = ("moby", "plugins.moby")  # its namespaces in containerd
+BUNDLE = "-b"  # of conmon alone: the directory of the container's config.json
+DOCKER = ("moby", "plugins.moby")  # Docker's namespaces in containerd
 
 
 class User(NamedTuple):
-    """A container that calls `program`, and where its config.json is; None where that is not known."""
+    """A container that calls `program`, and the path of its config.json, None if unknown."""
 
     id: str
     program: str
@@ -39,14 +39,14 @@ class User(NamedTuple):
 
 
 class Users(NamedTuple):
-    """Who calls a program: `pods` by namespace and name, whatever containers each has, and the IDs of `containers` of no pod."""
+    """The callers of a program: `pods` by namespace and name, and the IDs of `containers` outside pods."""
 
     pods: list[str]
     containers: list[str]
 
 
 def users(tree: Tree, engine: str, programs: Collection[str], bundles: Iterable[str]) -> Users:
-    """Who of `engine`'s calls one of `programs`. `bundles`: patterns of the shims' bundles."""
+    """Return the containers of `engine` that call one of `programs`. `bundles`: patterns of the shims' bundles."""
     monitored = engine in ("podman", "crio")
     found = _conmon(tree, engine) if monitored else _tasks(tree, bundles, docker=engine == "docker")
     pods = {user.id: _pod(user.config) for user in found if user.program in programs}
@@ -64,12 +64,12 @@ def _pod(config: Path | None) -> str:
 
 
 def programs(tree: Tree, bundles: Iterable[str]) -> set[str]:
-    """Every program that a shim calls; `bundles` as above."""
+    """Return every program that a shim calls; `bundles` as above."""
     return {user.program for docker in (False, True) for user in _tasks(tree, bundles, docker=docker)}
 
 
 def commands(tree: Tree) -> dict[str, list[str]]:
-    """The command line of each of the tree's own processes, by its PID."""
+    """Return the command lines of the tree's own processes, by PID."""
     found = {}
     for process, command in _processes(tree, CMDLINE):
         with suppress(Problem):  # it has ended
@@ -79,15 +79,15 @@ def commands(tree: Tree) -> dict[str, list[str]]:
 
 
 def _is_outside_of_containers(process: Path) -> bool:
-    """Whether a process is in the PID namespace of its /proc, and in none below: what it was started from lies in the tree then.
-    Anybody may read that, whatever capabilities the process has (proc(5), NSpid)."""
+    """Return whether a process is in the PID namespace of its /proc, not in a nested one: its program is then in the tree. Every
+    user may read this, whatever capabilities the process has (proc(5), NSpid)."""
     status = read_regular(str(process / "status"), CMDLINE)[0]
     line = next((line for line in status.splitlines() if line.startswith(b"NSpid:")), b"")
     return len(line.split()) == 2
 
 
 def _tasks(tree: Tree, bundles: Iterable[str], *, docker: bool) -> Iterator[User]:
-    """Each container of containerd, or of Docker by way of it."""
+    """Yield each container of containerd, or of Docker through containerd."""
     for pattern in bundles:
         state, _, below = pattern.partition("/io.")
         for file in tree.outside(state).glob(f"io.{below}/runtime"):
@@ -98,7 +98,7 @@ def _tasks(tree: Tree, bundles: Iterable[str], *, docker: bool) -> Iterator[User
 
 
 def _conmon(tree: Tree, engine: str) -> Iterator[User]:
-    """Each container of podman or CRI-O, by its conmon."""
+    """Yield each container of podman or CRI-O, with the program that its conmon calls."""
     for _, command in _processes(tree, LIMIT):
         with suppress(ValueError, LookupError):
             container, runtime = MONITORS[command[0].rpartition("/")[2]]
@@ -110,14 +110,14 @@ def _conmon(tree: Tree, engine: str) -> Iterator[User]:
 
 
 def _processes(tree: Tree, limit: int) -> Iterator[tuple[Path, list[str]]]:
-    """Each process of the tree whose command line has at most `limit` bytes: its folder in /proc, and that line. A Problem where
-    others' processes are hidden; where there is no process at all, nothing runs in the tree."""
+    """Yield each process of the tree whose command line has at most `limit` bytes: its directory in /proc, and the command line.
+    Raise a Problem if processes of others are hidden. No process at all means that nothing runs in the tree."""
     there = tree.outside("/proc")
     files = [*there.glob("[0-9]*/cmdline")]
     if files and not os.access(there / "1/status", os.R_OK):
         raise Problem(
-            f"the processes below {tree.root} cannot be seen, and may use what is to go: its /proc is mounted with hidepid; "
-            "mount it without (mount -o remount,hidepid=0 /proc)"
+            f"{there}: mounted with hidepid, which hides processes that may still use the files; "
+            "remount it (mount -o remount,hidepid=0 /proc)"
         )
     for file in files:
         with suppress(Problem):

@@ -1,6 +1,6 @@
-"""The label that tells Kubernetes which nodes have a handler, set by the node's own pod through the API server.
+"""Set the node label that tells Kubernetes which nodes have a handler, and the message of the pod that does it.
 
-Law: one request, for one label of one node; what it needs is where the kubelet puts it for a pod's service account
+Law: one request, for one label of one node. Address and token are where the kubelet puts them for a pod's service account
 (kubernetes.io/docs/tasks/run-application/access-api-from-pod).
 """
 
@@ -10,6 +10,7 @@ import json
 import os
 import ssl
 import time
+from contextlib import suppress
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,16 +23,17 @@ if TYPE_CHECKING:
 
 LABEL = "oci-systemd/handler"
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+MESSAGE = Path("/dev/termination-log")  # of a pod's container, terminationMessagePath's default; it holds 4096 bytes
 PATIENCE = 30.0  # seconds
-STARTS = 30.0  # seconds in which an API server that starts may refuse everybody
+STARTS = 30.0  # seconds in which a starting API server may refuse every request
 PAUSE = 2.0
 REFUSED = (401, 403)
-PASSING = (*REFUSED, 429, 500, 502, 503, 504)  # what may be otherwise in a moment
-UNLIKE = 422  # a JSON patch whose test fails: the label is another's, or none (RFC 5789, section 2.2)
+PASSING = (*REFUSED, 429, 500, 502, 503, 504)  # statuses that may be temporary
+UNLIKE = 422  # the test in a JSON patch failed: the label is missing or has another value (RFC 5789, section 2.2)
 
 
 class Answer(NamedTuple):
-    """What a patch is answered with: the status, the server's own words where it is a failure, and the node's labels else."""
+    """The answer to a patch: its status, the server's message if it failed, and the node's labels if not."""
 
     status: int
     said: str
@@ -39,17 +41,17 @@ class Answer(NamedTuple):
 
 
 class Unable(Problem):
-    """The node's label stays as it is: the service account has no right to change it, or it is not ours to take."""
+    """The node's label is unchanged: the service account may not change it, or it has another value."""
 
 
 def label(node: str, handler: str) -> None:
-    """Give `node` the label of `handler`. Unable where we may not; a Problem where that fails."""
+    """Set the label of `node` to `handler`. Raise Unable if that is not permitted, a Problem if it fails."""
     change = {"metadata": {"labels": {LABEL: handler}}}
     _check(node, _asked(node, "application/merge-patch+json", change), REFUSED)
 
 
 def unlabel(node: str, handler: str) -> bool:
-    """Take the label away from `node`; False where there is none. Unable where it is another handler's, or we may not."""
+    """Remove the label from `node`; return False if it has none. Raise Unable if its value is another, or if not permitted."""
     place = f"/metadata/labels/{LABEL.replace('~', '~0').replace('/', '~1')}"
     change = [{"op": "test", "path": place, "value": handler}, {"op": "remove", "path": place}]
     answer = _asked(node, "application/json-patch+json", change)
@@ -60,31 +62,39 @@ def unlabel(node: str, handler: str) -> bool:
 
 
 def _check_unlike(node: str) -> bool:
-    """Return False where `node` has no label of ours. Unable where it has another's.
+    """Return False if `node` has no such label. Raise Unable if it has another value.
 
-    The account may patch and not read, and a patch of nothing is answered with the node."""
+    The account may patch but not read; the answer to an empty patch has the node."""
     answer = _asked(node, "application/merge-patch+json", {})
     _check(node, answer, REFUSED)
     if other := answer.labels.get(LABEL):
-        raise Unable(f"the label {LABEL} of node {node} is left as it is: it is {other!r}, another handler's")
+        raise Unable(f"node {node}: label {LABEL} is unchanged: its value is {other!r}, another handler")
     return False
+
+
+def leave_message(sentences: Collection[str]) -> None:
+    """Make `kubectl describe pod` show `sentences` as the container's message. That needs no permission; an event or a node
+    condition would."""
+    with suppress(OSError):
+        if sentences and MESSAGE.is_file():
+            MESSAGE.write_text("\n".join(sentences))
 
 
 def _check(node: str, answer: Answer, unable: Collection[int]) -> None:
     if answer.status in unable:
-        raise Unable(f"the label {LABEL} of node {node} is left as it is: {answer.said}")
+        raise Unable(f"node {node}: label {LABEL} is unchanged: {answer.said}")
     if answer.status != 200:
         raise Problem(
-            f"node {node} could not be labelled {LABEL}: the API server answers {answer.status}: {answer.said}"
+            f"node {node}: cannot change label {LABEL}: the API server answered {answer.status}: {answer.said}"
         )
 
 
 def _asked(node: str, kind: str, change: object) -> Answer:
-    """The answer to a patch. An API server that was just restarted, with its node's engine, is away at first, and knows nobody's
-    rights then: it is waited for."""
+    """Return the answer to a patch. An API server that was just restarted with the node's engine is unreachable at first, and then
+    refuses every request; wait for it."""
     host, port = (os.environ.get(f"KUBERNETES_SERVICE_{each}", "") for each in ("HOST", "PORT"))
     if not host or not (ACCOUNT / "token").exists():
-        raise Problem(f"there is no API server to ask: --node is for a pod of the cluster, with the token in {ACCOUNT}")
+        raise Problem(f"API server: not found; --node works only in a pod of the cluster, with a token in {ACCOUNT}")
     end = time.monotonic() + STARTS
     while True:
         try:
@@ -93,14 +103,14 @@ def _asked(node: str, kind: str, change: object) -> Answer:
                 return answer
         except (OSError, HTTPException, ValueError) as error:
             if isinstance(error, ssl.SSLCertVerificationError) or time.monotonic() > end:
-                raise Problem(f"the API server at {host}:{port} cannot be asked: {error}") from None
+                raise Problem(f"API server {host}:{port}: cannot connect: {error}") from None
         time.sleep(PAUSE)
 
 
 def _patch(host: str, port: int, path: str, kind: str, change: object) -> Answer:
     token = (ACCOUNT / "token").read_text().strip()
     context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
-    # The default since Python 3.13. Many a cluster's own CA lacks what it asks for (key identifiers, key usage).
+    # The default since Python 3.13. The CAs of many clusters lack what it requires (key identifiers, key usage).
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     connection = HTTPSConnection(host, port, context=context, timeout=PATIENCE)
     try:

@@ -1,9 +1,8 @@
-"""One JSON line for each container adjusted, refused, or left alone with a warning: to the journal, else to a file.
+"""Log one JSON line for each container that is adjusted, refused, or left alone with a warning: to the journal, else to a file.
 
-Law: a log that cannot be written never fails or delays anything. The line is made by hand, and is byte for byte the one that
-python-json-logger and orjson make for the plugin (nri/lines; tests compare them): importing `logging` and those would double
-the call. All text is escaped to ASCII and cut to a bound, so that what a pod's author wrote is one string in one line,
-whatever it holds.
+Law: an error of the log never fails or delays a call. The line is made by hand, and equals the line that python-json-logger and
+orjson make for the plugin (nri/lines; tests compare them): importing `logging` and those would double the time of a call. Text is
+escaped to ASCII and shortened, so that text of a pod's author is always one string in one line.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from oci_systemd.core.json_text import Json
     from oci_systemd.core.settings import Settings
 
-LEVELS = {"debug": 7, "info": 6, "warning": 4, "error": 3}  # syslog(3)'s numbers, as the journal wants them
+LEVELS = {"debug": 7, "info": 6, "warning": 4, "error": 3}  # syslog(3) numbers, which the journal uses
 JOURNAL = "/run/systemd/journal/socket"
 IDENTIFIER = "oci-systemd"
 LONGEST = 512  # characters of one text
@@ -31,7 +30,7 @@ MOST = 100  # texts of one list
 
 
 class Entry:
-    """What one line says."""
+    """The content of one line."""
 
     __slots__ = ("container", "edits", "level", "message", "milliseconds", "reason", "warnings")
 
@@ -70,7 +69,7 @@ class Entry:
 
 
 def of_adjustment(container: Container, adjustment: Adjustment, milliseconds: float) -> Entry:
-    """The line for what was decided. A container left alone without a warning is told only in debug."""
+    """Return the entry for a decision. A container left alone without a warning is logged only at level debug."""
     level = "warning" if adjustment.warnings else "info" if adjustment.edits else "debug"
     message = "adjusted" if adjustment.edits else "unchanged" if adjustment.verdict.wanted else "left alone"
     edits, warnings = adjustment.edits, adjustment.warnings
@@ -82,18 +81,18 @@ def _cut(text: str) -> str:
 
 
 def is_told(entry: Entry, settings: Settings) -> bool:
-    """Whether the settings' level lets `entry` through."""
+    """Return whether the level in the settings includes `entry`."""
     return LEVELS[entry.level] <= LEVELS[settings.text("log.level")]
 
 
 def write(entry: Entry, settings: Settings) -> None:
-    """Log `entry` where the settings say so; whatever goes wrong is nobody's trouble."""
+    """Log `entry` as the settings say; errors are ignored."""
     if is_told(entry, settings):
         deliver(line(entry.fields(time.time())), entry.level, settings)
 
 
 def deliver(text: str, level: str, settings: Settings) -> None:
-    """Write a line to the journal, else to the settings' file."""
+    """Write a line to the journal, else to the log file in the settings."""
     if _to_journal(text, LEVELS[level]) or not settings.text("log.file"):
         return
     try:
@@ -103,9 +102,9 @@ def deliver(text: str, level: str, settings: Settings) -> None:
 
 
 def _to_journal(text: str, priority: int) -> bool:
-    """Send one entry in the journal's own protocol (systemd, JOURNAL_NATIVE_PROTOCOL). False where it did not take it."""
+    """Send one entry in the journal's protocol (systemd, JOURNAL_NATIVE_PROTOCOL). Return False if it is not accepted."""
     try:
-        posix.stat(JOURNAL)  # where there is none, the import is spared
+        posix.stat(JOURNAL)  # without a journal, the import is not needed
         import _socket  # the C half of socket
 
         peer = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK)

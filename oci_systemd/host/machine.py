@@ -1,4 +1,4 @@
-"""What this machine is: its cgroup hierarchy, its AppArmor and its SELinux policy, by /proc and /sys."""
+"""Facts about this machine from /proc and /sys: its cgroup hierarchy, AppArmor and SELinux policy."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ INIT_CONTEXT = b"system_u:system_r:container_init_t:s0"
 
 
 def this_host() -> Host:
-    """The Host that this machine is."""
+    """Return the Host for this machine."""
     v2, nsdelegate = cgroup(_text(MOUNTINFO))
     apparmor = _text(APPARMOR).startswith("Y")
     return Host(cgroup_v2=v2, nsdelegate=nsdelegate, apparmor=apparmor, selinux_init=_has_selinux_init())
 
 
 def seen(host: Host, root: Root | None, asked: Questions, bundle: str) -> Host:
-    """`host`, which is this machine, with the root file system `root`, and with what is `asked` for a container of `bundle`."""
+    """Return `host`, this machine, with the root file system `root` and the answers to `asked` for a container of `bundle`."""
     occupied = [each for each in asked.cgroups if _is_occupied(each)]
     sources = {each: known for each in asked.sources if (known := _is_cgroup(each, bundle)) is not None}
     return host.seen(root, occupied, sources)
 
 
 def _is_occupied(cgroup: str) -> bool:
-    """Whether a process is in the cgroup or below it (cgroup-v2.rst, cgroup.events). One that is not there yet holds none."""
+    """Return whether a process is in the cgroup or below it (cgroup-v2.rst, cgroup.events); False if it does not exist."""
     place = clean(f"{_own_cgroup()}/../{cgroup}") if cgroup.startswith(BESIDE) else cgroup
     return "populated 1" in _text(f"{CGROUP}{place}/cgroup.events")
 
 
 def _own_cgroup() -> str:
-    """This process's cgroup v2, which is the runtime's too (cgroups(7), /proc/pid/cgroup)."""
+    """Return this process's cgroup v2, which is also the runtime's (cgroups(7), /proc/pid/cgroup)."""
     line = next((line for line in _text("/proc/self/cgroup").splitlines() if line.startswith("0::")), "0::/")
     return line[3:]
 
 
 def _is_cgroup(source: str, bundle: str) -> bool | None:
-    """Whether a mount's source lies on a cgroup file system, by its device; None where it cannot be looked at."""
+    """Return whether a mount's source is on a cgroup file system, by its device; None if unknown."""
     path = source if source.startswith("/") else f"{bundle}/{source}"
     try:
         device = posix.stat(path).st_dev
@@ -62,7 +62,7 @@ def _is_cgroup(source: str, bundle: str) -> bool | None:
 
 
 def cgroup(mountinfo: str) -> tuple[bool, bool]:
-    """Whether /sys/fs/cgroup is cgroup v2, and whether with nsdelegate, by the last mount there (proc(5), mountinfo)."""
+    """Return whether /sys/fs/cgroup is cgroup v2, and whether it has nsdelegate, from the last mount there (proc(5), mountinfo)."""
     v2 = nsdelegate = False
     for line in mountinfo.splitlines():
         if " /sys/fs/cgroup " not in line:  # a node has hundreds of mounts
@@ -76,9 +76,9 @@ def cgroup(mountinfo: str) -> tuple[bool, bool]:
 
 
 def _has_selinux_init() -> bool:
-    """Whether the policy knows container_init_t: selinuxfs checks the context that is written to it (security_check_context).
+    """Return whether the policy has container_init_t: selinuxfs checks a context written to it (security_check_context).
 
-    True in every doubt, so also without SELinux: a container has no label there.
+    True if unknown, also without SELinux: containers have no label then.
     """
     try:
         fd = posix.open("/sys/fs/selinux/context", posix.O_RDWR | posix.O_CLOEXEC)

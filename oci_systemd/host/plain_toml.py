@@ -1,11 +1,11 @@
-"""The plain part of TOML, which is all that most settings files use, read without `tomllib`: that costs twice the whole call.
+"""Read the plain part of TOML, which is enough for most settings files, without `tomllib`, which takes twice the whole call.
 
-Law: what this reads, it reads as tomllib does; everything else, and every mistake, is None, and tomllib's to read or refuse.
-Plain is: `[table]`, `key = value` with bare keys, dotted or not (`table.key = value`, `[table.inner]`), and as a value true,
-false, a decimal number, a "string" without a backslash, or a list of such strings on one line; comments anywhere.
+Law: the result is the same as from tomllib. For everything else, and for every mistake, the result is None, and tomllib reads or
+refuses the file. Plain is: `[table]`, `key = value` with bare keys, dotted or not (`table.key = value`, `[table.inner]`), and as a
+value true, false, a decimal number, a "string" without a backslash, or a list of such strings on one line; comments anywhere.
 
-A header that is read always makes a new table. So every table below a section's own was made by a dotted key of that section,
-and those are the tables that TOML lets a dotted key add to (TOML 1.0, "Table").
+A header always makes a new table. So every table inside a section was made by a dotted key of that section, and TOML lets dotted
+keys add to exactly those tables (TOML 1.0, "Table").
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 KEY_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 WORDS = {"true": True, "false": False}
-DIGITS = 18  # a number of as many fits 64 bits
+DIGITS = 18  # a number of 18 digits fits in 64 bits
 
 
 def read(text: str) -> Table | None:
-    """The document that `text` is, None where it is not plain."""
+    """Return the document in `text`, None if it is not plain."""
     document: Table = {}
     section = document
     for line in text.split("\n"):
@@ -44,7 +44,7 @@ def read(text: str) -> Table | None:
 
 
 def _define(table: Table, key: str, value: object) -> bool:
-    """Set `key`, dotted or not, to `value` below `table`. False if it is set already, or not a bare key, or `value` is None."""
+    """Set `key`, dotted or not, to `value` below `table`. Return False if it is already set, not bare, or `value` is None."""
     *above, last = [name.strip(" \t") for name in key.split(".")]
     for name in above:
         below = table.setdefault(name, {})
@@ -62,7 +62,7 @@ def _is_bare(name: str) -> bool:
 
 
 def _header(line: str) -> str:
-    """The key in a line that is `[key]`; "" where it is none."""
+    """Return the key in a line `[key]`; "" if the line is not one."""
     key, closing, rest = line[1:].partition("]")
     return key if closing and _is_end(rest) else ""
 
@@ -85,14 +85,14 @@ def _value(text: str) -> Plain | None:
 
 
 def _string(text: str) -> tuple[str | None, str]:
-    """The string that `text` begins with, and what follows it."""
+    """Return the string at the start of `text`, and the rest."""
     string, closing, rest = text[1:].partition('"')
     plain = closing and "\\" not in string and not (string == "" and rest[:1] == '"')
     return (string if plain else None), rest
 
 
 def _strings(text: str) -> list[str] | None:
-    """The strings up to the `]` that ends `text`."""
+    """Return the strings up to the `]` at the end of `text`."""
     found: list[str] = []
     while text[:1] == '"':
         string, rest = _string(text)

@@ -1,7 +1,7 @@
-"""A container's root file system, looked at from outside. It is hostile: its links may point anywhere.
+"""Read a container's root file system from outside. It is not trusted: its links may point anywhere.
 
-Law: every step opens one name below a directory that is already open, and never follows a link: a link's text is read and
-walked from the root again. Nothing outside is reached, whatever the links say and whoever changes them meanwhile.
+Law: every step opens one name below an open directory, and never follows a link: the link's text is read, and followed from the
+root. Nothing outside is reached, even if links change at the same time.
 """
 
 from __future__ import annotations
@@ -20,22 +20,20 @@ if TYPE_CHECKING:
 
 PATH = posix.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC
 FOLDER = PATH | posix.O_DIRECTORY
-KEPT = 64  # descriptors at once: limits may be low
-MOST = (
-    1 << 16
-)  # parts of links that are followed for one container: an image may send each of 10,000 mounts through 250 links
-HEAD = 64  # bytes: more than any machine-id file has
+KEPT = 64  # open descriptors: the limit may be low
+MOST = 1 << 16  # components of links for one container: an image may lead each of 10,000 mounts through 250 links
+HEAD = 64  # bytes: more than in any machine-id file
 
 
 def survey(root: str, paths: Iterable[str], files: Iterable[str]) -> Root | None:
-    """The links on the way to each of `paths` and `files`, and what each of `files` is. None if `root` is not a
-    directory. With more than MOST parts of links, the Root is `lost` and has no links.
+    """Return the links on the way to each of `paths` and `files`, and the kind of each of `files`. None if `root` is not a
+    directory. With more than MOST components of links, the Root is `lost` and has no links.
 
-    A Problem where there are no descriptors or no memory for it: what is not seen must not count as not there.
+    Raise a Problem without descriptors or memory: a file that cannot be read must not count as absent.
     """
     try:
         live = _LiveLinks(posix.open(root, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC))
-    except (OSError, ValueError):  # ValueError: a NUL, or a lone surrogate, which no file's name holds
+    except (OSError, ValueError):  # ValueError: a NUL or a lone surrogate, which no file name has
         return None
     try:
         for path in paths:
@@ -44,19 +42,19 @@ def survey(root: str, paths: Iterable[str], files: Iterable[str]) -> Root | None
     except _TooManyError:
         return Root({}, {}, lost=MOST)
     except OSError as error:
-        raise Problem(f"the root file system {root!r} cannot be looked at: {error.strerror}") from None
+        raise Problem(f"root file system {root!r}: cannot read: {error.strerror}") from None
     finally:
         live.close()
 
 
 class _TooManyError(Exception):
-    """More parts of links than MOST."""
+    """The links have more than MOST components."""
 
 
 class _LiveLinks:
-    """The links of a root file system, read as they are asked for, for `follow` to walk.
+    """The links of a root file system, read when `follow` looks them up.
 
-    `folders` are the places known to be directories; of some a descriptor is kept in `opened`, by which the next is reached.
+    `folders`: places known to be directories. `opened`: descriptors of some of them, to open names below.
     """
 
     def __init__(self, root: int) -> None:
@@ -64,14 +62,14 @@ class _LiveLinks:
         self.folders = {"/"}
         self.opened = {"/": root}
         self.asked: set[str] = set()
-        self.followed = 0  # parts of links
+        self.followed = 0  # components of links
 
     def close(self) -> None:
         for fd in self.opened.values():
             posix.close(fd)
 
     def get(self, place: str) -> str | None:
-        """The text of the link at `place`, whose parents are no links; None where there is no link."""
+        """Return the text of the link at `place`, whose parents are not links; None if it is not a link."""
         if place not in self.asked:
             self.asked.add(place)
             parent, _, name = place.rpartition("/")
@@ -97,7 +95,7 @@ class _LiveLinks:
             _raise_shortage(error)
 
     def _folder(self, place: str) -> int:
-        """A descriptor of the directory at `place`, by way of the nearest one that is kept."""
+        """Return a descriptor of the directory at `place`, opened from the nearest open directory."""
         if len(self.opened) > KEPT:
             for fd in [self.opened.pop(kept) for kept in list(self.opened) if kept != "/"]:
                 posix.close(fd)
@@ -113,7 +111,7 @@ class _LiveLinks:
         return fd
 
     def kind(self, place: str) -> str:
-        """What stands at `place`, where `follow` has been."""
+        """Return the kind of the file at `place`, which `follow` has returned."""
         parent, _, name = place.rpartition("/")
         if (parent or "/") not in self.folders or not name or place == LOST:
             return ABSENT
@@ -129,13 +127,13 @@ class _LiveLinks:
 
 
 def _raise_shortage(error: Exception) -> None:
-    """Raise `error` where it speaks of this machine's means, not of the file."""
+    """Raise `error` again if it is about this machine's resources, not about the file."""
     if isinstance(error, OSError) and error.errno in SHORTAGES:
         raise error
 
 
 def _head(fd: int) -> bytes:
-    """The first bytes of the regular file behind an O_PATH descriptor."""
+    """Return the first bytes of the regular file behind an O_PATH descriptor."""
     try:
         file = posix.open(f"/proc/self/fd/{fd}", posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
     except OSError:

@@ -1,4 +1,4 @@
-"""The settings file: TOML, read only where a container may be wanted. None needs to exist."""
+"""The settings file: optional, in TOML, read only if a container may be wanted."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 USUAL = "/etc/oci-systemd/config.toml"
 VARIABLE = "OCI_SYSTEMD_CONFIG"
 LIMIT = 1 << 20
-MOST = 50  # mistakes of one file that are told each with its line
+MOST = 50  # reported mistakes of one file
 
 
 def chosen(environ: Mapping[bytes, bytes]) -> str:
-    """The settings file that this environment names, else the usual one."""
+    """Return the settings file named in `environ`, else the default one."""
     return environ.get(VARIABLE.encode(), b"").decode(errors="surrogateescape") or USUAL
 
 
 def load(path: str) -> Settings:
-    """The settings in the file at `path`, the defaults where the usual one is not there. A SettingsError tells all mistakes; a
-    Shortage, that it could not be looked at."""
+    """Return the settings in the file at `path`; the defaults if the default file does not exist. Raise a SettingsError with all
+    mistakes, or a Shortage if there is no descriptor or memory to read it."""
     if path == USUAL and not _exists(path):
         return Settings()
     try:
@@ -36,12 +36,12 @@ def load(path: str) -> Settings:
     except Problem as problem:
         raise SettingsError(f"settings file {problem}") from None
     except UnicodeDecodeError as error:
-        raise SettingsError(f"settings file {path} is not UTF-8 at byte {error.start}") from None
+        raise SettingsError(f"settings file {path}: not UTF-8 at byte {error.start}") from None
     return parse(text, path)
 
 
 def load_or_default(path: str) -> Settings:
-    """The settings at `path`; where they are broken, the defaults with the `problem` that a wanted container fails with."""
+    """Return the settings at `path`; if they are invalid, the defaults with the `problem` that makes a wanted container fail."""
     try:
         return load(path)
     except SettingsError as problem:
@@ -51,7 +51,7 @@ def load_or_default(path: str) -> Settings:
 
 
 def parse(text: str, path: str) -> Settings:
-    """The settings that the TOML `text`, read from `path`, holds."""
+    """Return the settings in the TOML `text`, read from `path`."""
     document = read(text)
     values = flattened(document if document is not None else _by_tomllib(text, path))
     wrong = {name: said for name, value in values.items() if (said := mistake(name, value))}
@@ -67,7 +67,7 @@ def _by_tomllib(text: str, path: str) -> dict[str, object]:
     try:
         return loads(text)
     except (TOMLDecodeError, RecursionError, ValueError) as error:
-        raise SettingsError(f"settings file {path} is no TOML: {error}") from None
+        raise SettingsError(f"settings file {path}: invalid TOML: {error}") from None
 
 
 def _sentence(text: str, path: str, name: str, said: str) -> str:
@@ -76,7 +76,7 @@ def _sentence(text: str, path: str, name: str, said: str) -> str:
 
 
 def nearest(name: str) -> str:
-    """The question after the name of a setting that there is not, "" after one that there is."""
+    """Return "; did you mean …?" for an unknown setting, "" for a known one."""
     from difflib import get_close_matches
 
     if name in TABLE:
@@ -87,7 +87,7 @@ def nearest(name: str) -> str:
 
 
 def line_of(text: str, name: str) -> int:
-    """The line, from 1, on which the TOML `text` gives `name`, a key below it, or its table's header; 0 if it cannot be told."""
+    """Return the line, from 1, on which the TOML `text` sets `name`, a key below it, or its table's header; 0 if unknown."""
     table = ""
     for number, line in enumerate(text.splitlines(), start=1):
         bare = line.strip()

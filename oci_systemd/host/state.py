@@ -1,7 +1,7 @@
-"""A running container as its runtime and /proc tell: `state ID` (runtime-spec, operations), and the init process's signals.
+"""A running container, from its runtime and /proc: `state ID` (runtime-spec, operations), and the init process's signals.
 
-Law: nothing here waits longer than its bound, and what cannot be learnt is None. What is needed only once the runtime
-runs is imported then, while it works.
+Law: every wait has a limit, and unknown is None. Modules that are needed only after the runtime has started are imported while
+it runs.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
     from oci_systemd.core.json_text import Json
 
-STATE_TIMEOUT = 5.0  # seconds that the runtime's `state` may take
-YOUNG = 10.0  # seconds of age up to which an init process may not have come to its signals yet
-PATIENCE = 2.0  # seconds that such a one is waited for
-PAUSE = 0.002  # seconds between two looks at it
+STATE_TIMEOUT = 5.0  # seconds for the runtime's `state`
+YOUNG = 10.0  # seconds: a younger init process may not have set up its signals yet
+PATIENCE = 2.0  # seconds to wait for a young process
+PAUSE = 0.002  # seconds between two checks
 LIMIT = 16 << 20  # bytes of a state's output
-# Python ignores these from its start (Python/pylifecycle.c, _PySignal_Init): SIGPIPE and SIGXFSZ.
+# Python ignores SIGPIPE and SIGXFSZ from its start (Python/pylifecycle.c, _PySignal_Init).
 IGNORED_BY_PYTHON = (13, 25)
 
 
 class State:
-    """What of `state ID` matters: the annotations and PID of a container that is running."""
+    """The parts of `state ID` that matter: annotations and PID of a running container."""
 
     __slots__ = ("annotations", "pid")
 
@@ -39,7 +39,7 @@ class State:
 
 
 def state(runtime: str, words: Sequence[str], environ: Mapping[bytes, bytes]) -> State | None:
-    """The State that `runtime words…` prints; None where it does not, in time, or the container is not running."""
+    """Return the State printed by `runtime words…`; None if it fails, times out, or the container is not running."""
     try:
         value = _parsed(_output(runtime, words, environ))
     except (OSError, Problem):
@@ -59,7 +59,7 @@ def _parsed(output: bytes) -> Json:
 
 
 def _output(runtime: str, words: Sequence[str], environ: Mapping[bytes, bytes]) -> bytes:
-    """What the runtime prints, with nothing to read and its errors unseen: they would be taken for the engine's call's."""
+    """Return the runtime's output. Its stderr goes to /dev/null: the engine would read it as errors of its own call."""
     reading, writing = posix.pipe()
     nothing = b"/dev/null"
     actions = (
@@ -82,7 +82,7 @@ def _output(runtime: str, words: Sequence[str], environ: Mapping[bytes, bytes]) 
 
 
 def _read_until(fd: int, deadline: float) -> bytes:
-    """All that comes from `fd` up to its end; an OSError where that is not reached by the deadline."""
+    """Return everything from `fd` up to its end. Raise OSError if the end is not reached by the deadline."""
     from select import poll
 
     import oci_systemd.core.json_text  # noqa: F401
@@ -97,20 +97,20 @@ def _read_until(fd: int, deadline: float) -> bytes:
         parts.append(part)
         if sum(map(len, parts)) > LIMIT:
             break
-    raise TimeoutError("the runtime's state did not come to its end")
+    raise TimeoutError("runtime state: timed out")
 
 
 def _end(pid: int) -> None:
-    """Reap the child, whose output has ended or is not waited for any longer; where it still runs it is killed first."""
+    """Kill the child if it still runs, and reap it."""
     try:
         posix.kill(pid, 9)
         posix.waitpid(pid, 0)
-    except OSError:  # where SIGCHLD is ignored, the kernel has reaped it
+    except OSError:  # with SIGCHLD ignored, the kernel has already reaped it
         return
 
 
 def comes_to_await(pid: int, signal: int, runtime: str) -> bool:
-    """Whether the init process `pid` awaits `signal` (Status.awaits), waited for while it is young."""
+    """Return whether the init process `pid` is ready for `signal` (Status.awaits); wait while it is young."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
@@ -125,7 +125,7 @@ def comes_to_await(pid: int, signal: int, runtime: str) -> bool:
 
 
 def _age(pid: int) -> float:
-    """Seconds since the process `pid` began; infinite where that cannot be told."""
+    """Return the seconds since the process `pid` started; infinite if unknown."""
     began = process.start(pid)
     try:
         uptime = float(process.text("/proc/uptime").split()[0])

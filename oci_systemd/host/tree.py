@@ -1,7 +1,7 @@
-"""The configuration files of this machine, or of a root file system elsewhere: read, and changed all together or not at all.
+"""Configuration files of this machine, or of another root file system: read, and changed all together or not at all.
 
-Law: a path is resolved inside the root, whatever its links say, and a file that is a link is changed where it leads. New
-texts are complete beside the old ones before the first is put in its place; if one cannot be, the others are put back.
+Law: a path is resolved inside the root, whatever its links say; for a file that is a link, its target is changed. All new files
+are complete beside the old ones before the first one replaces its old file. If one cannot, the others are restored.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Change(Protocol):
-        """What is to become of one file; None where there is none. `mode` is for a new one."""
+        """The old and new text of one file; None if it does not exist. `mode` is for a new file."""
 
         @property
         def path(self) -> str: ...
@@ -39,18 +39,19 @@ if TYPE_CHECKING:
 
 
 LIMIT = 16 << 20  # bytes of a configuration file
-# Beside a file while it is changed. Engines read *.toml or *.conf of a folder, and CRI-O all of it, but at a start alone.
+# Suffixes beside a file while it is changed. Engines read *.toml or *.conf in a directory; CRI-O reads all files, but only when
+# it starts.
 NEW, OLD = LEFT = "oci-systemd-new", "oci-systemd-old"
 LOCK = "/run/oci-systemd/lock"
-PAUSE = 0.1  # seconds between two looks at a lock
+PAUSE = 0.1  # seconds between two tries for the lock
 
 
 class Tree:
-    """The files below `root`; paths are as they are named inside it."""
+    """The files below `root`; paths are relative to it, with a leading slash."""
 
     def __init__(self, root: str = "/") -> None:
         if not Path(root).is_dir():
-            raise Problem(f"the root {root!r} is no directory")
+            raise Problem(f"root {root!r}: not a directory")
         self.root = Path(root).resolve()
 
     @property
@@ -58,17 +59,17 @@ class Tree:
         return self.root == Path("/")
 
     def outside(self, path: str) -> Path:
-        """Where this process finds `path`, its links followed inside the root."""
+        """Return the path of `path` for this process, with links followed inside the root."""
         place = follow(clean(path), self)
         if place == LOST:
-            raise Problem(f"{path} leads through too many links")
+            raise Problem(f"{path}: too many symbolic links")
         return self._below(place)
 
     def _below(self, place: str) -> Path:
         return self.root / place.lstrip("/")
 
     def get(self, place: str) -> str | None:
-        """The text of the link at `place`, for `follow`."""
+        """Return the text of the link at `place`, for `follow`."""
         with suppress(OSError):
             return str(self._below(place).readlink())
         return None
@@ -79,21 +80,21 @@ class Tree:
         return os.path.lexists(self.outside(path))
 
     def read(self, path: str) -> str | None:
-        """The text of the file at `path`; None where there is none. A Problem where it cannot be read."""
+        """Return the text of the file at `path`; None if it does not exist. Raise a Problem if it cannot be read."""
         outside = self.outside(path)
         try:
             outside.lstat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except OSError as error:  # a folder that is closed to us tells nothing
-            raise Problem(f"{path} cannot be read: {error.strerror}") from None
+        except OSError as error:  # the directory is not readable
+            raise Problem(f"{path}: cannot read: {error.strerror}") from None
         try:
             return read_regular(str(outside), LIMIT)[0].decode()
         except UnicodeDecodeError as error:
-            raise Problem(f"{path} is not UTF-8 at byte {error.start}; it stays as it is: correct it first") from None
+            raise Problem(f"{path}: not UTF-8 at byte {error.start}; correct the file, which is unchanged") from None
 
     def glob(self, pattern: str) -> list[str]:
-        """The files whose paths match `pattern`, in order."""
+        """Return the files whose paths match `pattern`, sorted."""
         return sorted(path for path in self._matching(pattern) if not self.outside(path).is_dir())
 
     def _matching(self, pattern: str) -> list[str]:
@@ -106,7 +107,7 @@ class Tree:
         return found if has_magic(name) else [path for path in found if self.exists(path)]
 
     def below(self, folder: str) -> list[str]:
-        """The files in `folder` and its folders, each folder in order; a link to a folder is not followed."""
+        """Return the files in `folder` and its subdirectories, sorted in each; links to directories are not followed."""
         found = []
         for name in sorted(self._names(folder)):
             path = posixpath.join(folder, name)
@@ -123,10 +124,10 @@ class Tree:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise Problem(f"{folder} cannot be read: {error.strerror}") from None
+            raise Problem(f"{folder}: cannot read: {error.strerror}") from None
 
     def program(self, name: str, folders: Iterable[str]) -> str:
-        """The full path of the program `name`, sought in `folders` unless it is a path already; "" where there is none."""
+        """Return the full path of the program `name`, looked up in `folders` unless it is a path; "" if not found."""
         places = [name] if name.startswith("/") else [f"{folder}/{name}" for folder in folders]
         return next((place for place in places if self.is_program(place)), "")
 
@@ -135,7 +136,7 @@ class Tree:
         return outside.is_file() and os.access(outside, os.X_OK)
 
     def is_read_only(self, folder: str) -> bool:
-        """Whether `folder` lies on a file system that is mounted read-only (statvfs(3), ST_RDONLY)."""
+        """Return whether `folder` is on a read-only file system (statvfs(3), ST_RDONLY)."""
         try:
             return bool(os.statvfs(self.outside(folder)).f_flag & os.ST_RDONLY)
         except OSError:
@@ -144,8 +145,8 @@ class Tree:
     # Writing
 
     def commit(self, changes: Sequence[Change], folders: Iterable[str] = (), *, patience: float = 0.0) -> None:
-        """Make all of `changes`, and then remove those of `folders` that are empty. A Problem where nothing was changed. It waits
-        `patience` seconds for another of us."""
+        """Make all `changes`, and then remove the empty ones of `folders`. After a Problem no file is changed. Wait for another
+        oci-systemd for up to `patience` seconds."""
         made: list[Path] = []
         staged: list[_Staged] = []
         with self.alone(patience):
@@ -156,22 +157,22 @@ class Tree:
                 _replace(staged)
             except BaseException as error:
                 _clear(staged, made[::-1])
-                raise _as_it_was(error) from None
+                raise _unchanged(error) from None
             _clear(staged, map(self.outside, folders))
 
     def _stage(self, change: Change, others: Iterable[_Staged]) -> _Staged:
         if self.read(change.path) != change.old:
-            raise Problem(f"{change.path} was changed by somebody else just now: try again")
+            raise Problem(f"{change.path}: another process has just changed it; try again")
         place = self.outside(change.path)
         if any(place == other.place for other in others):
-            raise Problem(f"{change.path} leads to another file that is to be changed as well: put a file in its place")
+            raise Problem(f"{change.path}: a link to another file that also changes; replace the link with a file")
         return _Staged(place, change)
 
     @contextmanager
     def alone(self, patience: float = 0.0) -> Iterator[None]:
-        """Keep others of us from writing meanwhile. A Problem where another one does, for longer than `patience` seconds.
+        """Lock out other oci-systemd processes. Raise a Problem if another one holds the lock for more than `patience` seconds.
 
-        The lock is a file that only its owner may open, so that nobody else can hold it; it goes with its holder.
+        Only the owner may open the lock file, so no other user can hold the lock; it is released when its holder ends.
         """
         place, made = self.outside(LOCK), list[Path]()
         try:
@@ -185,26 +186,26 @@ class Tree:
                     os.close(fd)
         finally:
             for folder in reversed(made):
-                with suppress(OSError):  # somebody else has put something there
+                with suppress(OSError):  # not empty: another process uses it
                     folder.rmdir()
 
     def _locked(self, place: Path, made: list[Path], end: float) -> int | None:
-        """A descriptor of the lock file, once it is ours alone; None for a user who may not write there, and shares nothing
-        with root. `made`: the folders for it."""
+        """Return a descriptor of the lock file, once this process holds the lock; None for a user who may not write there, and
+        shares no files with root. `made` collects the new directories."""
         try:
             while (fd := _lock(place, made)) is None:
                 if time.monotonic() >= end:
-                    raise Problem(f"another oci-systemd writes below {self.root} just now: try again")
+                    raise Problem(f"{self.root}: in use by another oci-systemd; try again")
                 time.sleep(PAUSE)
         except OSError as error:
             if isinstance(error, PermissionError) and os.geteuid() != 0:
                 return None
-            raise _as_it_was(OSError(error.errno, error.strerror, str(place))) from None
+            raise _unchanged(OSError(error.errno, error.strerror, str(place))) from None
         return fd
 
 
 def _lock(place: Path, made: list[Path]) -> int | None:
-    """A descriptor of the lock at `place`, None where another one has it: who had it may take file and folders away meanwhile."""
+    """Return a descriptor of the lock at `place`, None if another process holds it, which may remove the file and directories."""
     try:
         _make_folders(place.parent, made)
         fd = os.open(place, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -223,8 +224,8 @@ def _lock(place: Path, made: list[Path]) -> int | None:
 
 
 class _Staged:
-    """One change on its way: its `place`, the `new` file beside it, and the `old` one once more; of a file that goes the `status`
-    is kept in its place, since what is left beside it by one of us that was killed would be read for it."""
+    """One change in progress: its `place`, and beside it the `new` file and a copy of the `old` one. For a file that is removed the
+    `status` is kept instead of a copy, since an engine could read a copy left by a killed process."""
 
     __slots__ = ("change", "done", "new", "old", "place", "status")
 
@@ -237,9 +238,9 @@ class _Staged:
         self.status: os.stat_result | None = None
 
     def prepare(self, made: list[Path]) -> None:
-        """Write both texts beside the place: that there is no room for them is found out here. `made`: the folders for it."""
+        """Write both texts beside the place, which fails here if the disk is full. `made` collects the new directories."""
         _make_folders(self.place.parent, made)
-        self.clear()  # what was left by one of us that was killed
+        self.clear()  # left by a killed process
         if self.change.new is None:
             self.status = self.place.stat()
             return
@@ -271,7 +272,7 @@ class _Staged:
 
 
 def _replace(staged: Sequence[_Staged]) -> None:
-    """Put each new file in its place; where one cannot be, those that are done already are put back."""
+    """Put each new file in its place; if one fails, restore the others."""
     try:
         for each in staged:
             each.act()
@@ -283,7 +284,7 @@ def _replace(staged: Sequence[_Staged]) -> None:
 
 
 def _clear(staged: Iterable[_Staged], folders: Iterable[Path]) -> None:
-    """Remove what was beside the files, and those of `folders` that are empty. What stays does no harm."""
+    """Remove the copies beside the files, and the empty ones of `folders`. Leftovers do no harm."""
     for each in staged:
         with suppress(OSError):
             each.clear()
@@ -292,10 +293,11 @@ def _clear(staged: Iterable[_Staged], folders: Iterable[Path]) -> None:
             folder.rmdir()
 
 
-def _as_it_was(error: BaseException) -> BaseException:
+def _unchanged(error: BaseException) -> BaseException:
+    """Return `error` with the note that no file is changed."""
     if isinstance(error, OSError):
-        return Problem(f"{error.filename} cannot be written: {error.strerror}; all is as it was")
-    return Problem(f"{error}; all is as it was") if isinstance(error, Problem) else error
+        return Problem(f"{error.filename}: cannot write: {error.strerror}; no file is changed")
+    return Problem(f"{error}; no file is changed") if isinstance(error, Problem) else error
 
 
 def _write(path: Path, data: bytes, like: Path, mode: int) -> None:
@@ -321,4 +323,4 @@ def _make_folders(folder: Path, made: list[Path]) -> None:
         _make_folders(folder.parent, made)
         folder.mkdir()
         made.append(folder)
-        folder.chmod(0o755)  # whatever the umask: not only root reads what is in it
+        folder.chmod(0o755)  # whatever the umask: other users read the files in it too

@@ -1,11 +1,11 @@
-"""The self-contained tree on a node: whole versions side by side, one of which is called (packaging/bundle makes them).
+"""Install the self-contained tree on a node: versions side by side, one of them current (packaging/bundle builds them).
 
     HOME/versions/V     a version, never changed
-    HOME/current        a link to the one that is called, replaced by one rename
-    HOME/bin/PROGRAM    links through `current`: what engines name; stubs for other runtimes lie beside them
+    HOME/current        a link to the current one, replaced by one rename
+    HOME/bin/PROGRAM    links through `current` for the engines' configuration; beside them, stubs for other runtimes
 
-Law: at every moment each name leads to a whole version, the old one or the new one, and a version goes when nothing calls it.
-What is on its way in or out has a name that begins with a dot, and whoever comes next takes it away.
+Law: at every moment each name leads to a complete version, the old one or the new one, and a version is removed when no process
+uses it. Names of incomplete versions start with a dot; the next call removes leftovers.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
     from oci_systemd.host.tree import Tree
 
-LINKED = ("oci-systemd", "oci-systemd-runtime", "sh")  # sh: what stubs are run by, where the host may have none
-PATIENCE, PAUSE = 1.0, 0.02  # seconds that calls are waited for, and between two looks at them
-MADE = "made"  # the folders above HOME that came with it
+LINKED = ("oci-systemd", "oci-systemd-runtime", "sh")  # sh: the shell of stubs, since the host may have none
+PATIENCE, PAUSE = 1.0, 0.02  # seconds to wait for starting calls, and between two checks
+MADE = "made"  # the directories above HOME that were made for it
 
 
 class Version(NamedTuple):
-    """A version by its name, and the home that it belongs into; `source` is where it lies now."""
+    """A version's home and name; `source` is its present directory."""
 
     home: str
     name: str
@@ -52,7 +52,7 @@ class Version(NamedTuple):
 
 
 def own() -> Version | None:
-    """The version that this process runs from; None where the package is installed in another way."""
+    """Return the version that this process runs from; None if the package is installed in another way."""
     package = Path(oci_systemd.__file__).parent
     match package.parts:
         case *home, "versions", name, "lib", "oci-systemd", _:
@@ -61,14 +61,14 @@ def own() -> Version | None:
 
 
 def deploy(version: Version, tree: Tree) -> list[str]:
-    """Have `version` in `tree`, and called there. What was done, in words; nothing where it is so already."""
-    with _alone(tree, f"{version.inside} cannot be put"):
+    """Install `version` in `tree` and make it current. Return what was done, in words; empty if up to date."""
+    with _alone(tree, f"{version.inside}: cannot install"):
         return [*_copy(version, tree), *_links(version, tree)]
 
 
 def prune(version: Version, tree: Tree, bundles: Iterable[str]) -> list[str]:
-    """Remove the versions that are not called: by name, by a process or by a container. `bundles`: as in `in_use`."""
-    with _alone(tree, f"old versions of {version.home} cannot be removed"):
+    """Remove the versions that no name, process or container uses. `bundles`: as in `in_use`."""
+    with _alone(tree, f"{version.home}: cannot remove old versions"):
         versions = tree.outside(f"{version.home}/versions")
         sweep(versions)
         others = {each.name for each in versions.iterdir()} - {version.name, _current(version, tree)}
@@ -81,24 +81,22 @@ def prune(version: Version, tree: Tree, bundles: Iterable[str]) -> list[str]:
 def remove(
     version: Version, tree: Tree, bundles: Iterable[str], named: Callable[[], Iterable[str]] = tuple
 ) -> list[str]:
-    """Take away all that `deploy` has put into `tree`, unless a program that is still `named` lies in it. A Problem where something
-    still calls any of it."""
-    with _alone(tree, f"{version.home} cannot be removed"):
+    """Remove everything that `deploy` installed in `tree`, unless a program that is still `named` is in it. Raise a Problem if a
+    process still uses it."""
+    with _alone(tree, f"{version.home}: cannot remove"):
         home = tree.outside(version.home)
         if not home.is_dir() or any(is_at_or_below(each, version.home) for each in named()):
             return []
         for word in _words(tree, bundles):
             if is_at_or_below(word, version.home):
-                raise Problem(
-                    f"{version.home} stays: something still runs from it, {word}; try again once that is gone"
-                )
+                raise Problem(f"{version.home}: in use: {word} still runs; try again when it has ended")
         _remove(home, tree)
     return [f"removed {version.home}"]
 
 
 @contextmanager
 def _alone(tree: Tree, what: str) -> Iterator[None]:
-    """Keep others of us away; an OSError becomes a Problem, `what` and why."""
+    """Lock out other oci-systemd processes; an OSError becomes a Problem: `what`, and why."""
     try:
         with tree.alone():
             yield
@@ -119,7 +117,7 @@ def _copy(version: Version, tree: Tree) -> list[str]:
     beside = target.with_name(f".{version.name}.new")
     try:
         _copy_folder(version.source, beside)
-        for folder, _, names in os.walk(beside):  # before it has its name
+        for folder, _, names in os.walk(beside):  # before the rename
             for name in names:
                 if not Path(folder, name).is_symlink():
                     flush(f"{folder}/{name}")
@@ -133,7 +131,7 @@ def _copy(version: Version, tree: Tree) -> list[str]:
 
 
 def _make_home(home: str, tree: Tree) -> None:
-    """Make the folders, and note those above `home` that were not there: they go with it."""
+    """Make the directories, and record the new ones above `home`: `remove` removes them too."""
     made = [str(each) for each in Path(home).parents if not tree.exists(str(each))]
     tree.outside(f"{home}/versions").mkdir(parents=True, exist_ok=True)
     if made:
@@ -141,7 +139,7 @@ def _make_home(home: str, tree: Tree) -> None:
 
 
 def _copy_folder(source: Path, target: Path) -> None:
-    """Copy a folder with its modes and times, and without extended attributes: an image's SELinux labels are not the host's."""
+    """Copy a directory with modes and times, without extended attributes: an image's SELinux labels are not the host's."""
     target.mkdir()
     for each in source.iterdir():
         copy = target / each.name
@@ -168,7 +166,7 @@ def _links(version: Version, tree: Tree) -> list[str]:
 
 
 def link(place: Path, target: str) -> bool:
-    """Have a link to `target` at `place`, by one rename; whether that changed anything."""
+    """Make a link to `target` at `place` by one rename. Return whether that changed anything."""
     with suppress(OSError):
         if str(place.readlink()) == target:
             return False
@@ -184,16 +182,16 @@ def link(place: Path, target: str) -> bool:
 
 
 def _current(version: Version, tree: Tree) -> str:
-    """The name of the version that is called by now; another of us may have come in between."""
+    """Return the name of the current version, which another oci-systemd may have changed."""
     with suppress(OSError):
         return (tree.outside(version.home) / "current").readlink().name
     return ""
 
 
 def _called(home: str, names: set[str], tree: Tree, bundles: Iterable[str]) -> set[str]:
-    """Those of the versions `names` that a process of the tree runs from, or a container's shim calls.
+    """Return the versions in `names` that a process of the tree runs from, or that a container's shim calls.
 
-    A call that has just started has found its version, and does not show it yet: it is waited for.
+    A call that has just started does not show its version on its command line yet; wait for it.
     """
     deadline = time.monotonic() + PATIENCE
     commands = in_use.commands(tree)
@@ -209,25 +207,25 @@ def _called(home: str, names: set[str], tree: Tree, bundles: Iterable[str]) -> s
 
 
 def _starting(commands: Mapping[str, Sequence[str]]) -> set[str]:
-    """The PIDs of the processes that run one of our programs' launchers, by whatever name it was called."""
+    """Return the PIDs of processes that run a launcher of one of our programs, under any name."""
     return {pid for pid, command in commands.items() if any(_is_launcher(word) for word in command[:2])}
 
 
 def _is_launcher(word: str) -> bool:
-    """Whether a word names one of our programs, or a stub of the wrapper."""
+    """Return whether a word names one of our programs, or a stub of the wrapper."""
     name = posixpath.basename(word)
     return name == "oci-systemd" or name.partition(".")[0] == "oci-systemd-runtime"
 
 
 def _words(tree: Tree, bundles: Iterable[str]) -> Iterator[str]:
-    """What shims call, and every word on the command lines of the tree's processes."""
+    """Yield the programs that shims call, and every word on the command lines of the tree's processes."""
     yield from in_use.programs(tree, bundles)
     for command in in_use.commands(tree).values():
         yield from command
 
 
 def _remove(home: Path, tree: Tree) -> None:
-    """Remove what is in `home`, versions whole, and then the folders above it that were made for it and are empty."""
+    """Remove `home`, each version as a whole, and then the empty directories above it that were made for it."""
     if (home / "versions").is_dir():
         for version in (home / "versions").iterdir():
             _discard(version)
@@ -238,12 +236,12 @@ def _remove(home: Path, tree: Tree) -> None:
             _clear(each)
     _clear(home)
     for folder in made:
-        with suppress(OSError):  # somebody else has put something there
+        with suppress(OSError):  # not empty: another program uses it
             tree.outside(folder).rmdir()
 
 
 def _discard(version: Path) -> None:
-    """Remove a version, whose name is gone before the first of its files is."""
+    """Remove a version: first its name, then its files."""
     beside = version.with_name(f".{version.name.lstrip('.')}.old")
     _clear(beside)
     version.rename(beside)
@@ -251,7 +249,7 @@ def _discard(version: Path) -> None:
 
 
 def sweep(versions: Path) -> None:
-    """Remove what was on its way when one of us was killed."""
+    """Remove incomplete versions of killed processes."""
     for each in versions.iterdir():
         if each.name.startswith("."):
             _clear(each)

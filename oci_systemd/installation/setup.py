@@ -19,9 +19,9 @@ from oci_systemd.engines.place import PROGRAMS, Place, find
 from oci_systemd.engines.plan import Edit, Overlay, Plan
 from oci_systemd.engines.state_roots import BUNDLES_OF_SHIMS
 from oci_systemd.engines.wanted import Wanted
-from oci_systemd.host import commands, in_use, kubernetes, versions
+from oci_systemd.host import commands, in_use, kubernetes, limits, versions
 from oci_systemd.host.process import interruptible
-from oci_systemd.installation import effective, installed
+from oci_systemd.installation import checks, effective, installed, sysctl
 from oci_systemd.installation.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Request:
     """What a user wants of an engine: our `handler`, with that real `runtime` ("" for the engine's own). `automatic`: restart it.
 
     `config` and `launcher` are full paths, "" where they are to be found. `node`: the node of the cluster that gets a label. `show`
-    takes the plan of a dry run, and is None where the plan is to be carried out.
+    takes the plan of a dry run, and is None where the plan is to be carried out. `sysctl`: raise the node's limits.
     """
 
     tree: Tree
@@ -57,6 +57,7 @@ class Request:
     config: str = ""
     launcher: str = ""
     force: bool = False
+    sysctl: bool = False
     show: Callable[[Plan], None] | None = None
 
 
@@ -66,6 +67,8 @@ class Request:
 def install(request: Request) -> None:
     """Make the wrapper a runtime of the engine. A Problem, and nothing is changed, where it would not be in effect."""
     check_node(request)
+    if request.sysctl:
+        sysctl.check(request.tree)
     tree, engine = request.tree, request.engine
     place = find(tree, engine, ENGINES[engine].PLACES, request.config)
     plan, after = plan_of(request, place)
@@ -86,8 +89,21 @@ def install(request: Request) -> None:
         _prune(request)
     if not plan.changes and not restart:
         request.report.line(f"{engine} has the handler {request.handler} already; nothing to do")
+    _set_limits(request)
     if request.node and not request.show:
         _label(request, transaction, restart=restart)
+
+
+def _set_limits(request: Request) -> None:
+    """Raise the node's limits, or take back what was raised for this handler; and tell where they leave little room."""
+    tree, owner = request.tree, sysctl.Owner(request.engine, request.handler)
+    (sysctl.raise_limit if request.sysctl else sysctl.take_back)(tree, owner, request.report, request.show)
+    if request.node and not request.show:
+        found = limits.limits(tree.outside("/proc"), checks.EACH[limits.INSTANCES], checks.NODE)
+        short = [f"{each.said}: {each.remedy}" for each in checks.limits(found) if each.status != checks.PASS]
+        for sentence in short:
+            request.report.note(sentence)
+        kubernetes.leave_message(short)
 
 
 def plan_of(request: Request, place: Place) -> tuple[Plan, Answer]:
@@ -185,6 +201,7 @@ def uninstall(request: Request) -> bool:
             request.report.note(sentence)
         return False
     serves = _remove(request)
+    sysctl.take_back(request.tree, sysctl.Owner(request.engine, request.handler), request.report, request.show)
     if not request.show and not serves:
         _take_away(request)
     return True

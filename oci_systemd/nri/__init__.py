@@ -1,5 +1,5 @@
-"""The NRI plugin: one resident program in place of a runtime handler, for containerd and CRI-O, with the very same core.
+"""The NRI plugin: a resident program in place of a runtime handler, for containerd and CRI-O, with the same core.
 
-Data flows one way: `serve` reads the socket, `frames` makes messages of its bytes, `plugin` answers each one, by `answers` where it
-is a container's creation; `convert` is what lies between a message and the core.
+Data flows one way: `serve` reads the socket, `frames` turns its bytes into messages, `plugin` answers each one, with `answers` for
+the creation of a container; `convert` translates between messages and the core.
 """

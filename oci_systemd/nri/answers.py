@@ -1,6 +1,6 @@
-"""What a container is answered: worked out once for each shape, since a node's containers come in few.
+"""Answers for containers, computed once for each shape, since a node's containers have few shapes.
 
-Law: a remembered answer is the one that would be worked out now. What is remembered is bounded, whatever pods ask for.
+Law: a cached answer equals the one that would be computed now. The cache has a limit, whatever pods ask for.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
     Message = Any  # a protobuf message of the table
 
-MOST = 128  # answers that are remembered
-LONGEST = 16 << 10  # bytes of a request whose answer is: some megabytes at the very most
+MOST = 128  # cached answers
+LONGEST = 16 << 10  # bytes of a request whose answer is cached: a few megabytes at most
 
 
 class Answer(NamedTuple):
-    """The adjustment of one container of a shape, and the message for all of them, None where nothing is adjusted: what the
-    machine-id of each is to be made from comes beside it, "" for none, and the number of the signal that should stop it."""
+    """The adjustment of one container of a shape, and the message for all of them, None if nothing is adjusted. Beside it: the
+    source of each one's machine-id, "" for none, and the number of the signal that should stop it."""
 
     adjustment: Adjustment
     message: Message | None = None
@@ -38,7 +38,7 @@ class Answer(NamedTuple):
     stop_signal: int = TERM
 
     def message_for(self, container: Container) -> Message | None:
-        """The ContainerAdjustment of a container of this shape, None for none."""
+        """Return the ContainerAdjustment of a container of this shape, or None."""
         if not self.machine_id_source:
             return self.message
         message = MESSAGES["ContainerAdjustment"]()
@@ -48,7 +48,7 @@ class Answer(NamedTuple):
 
 
 class Answers:
-    """The answer `to` each container, on a node as it is now, from a runtime that acts on arguments or not."""
+    """The answers for one state of the node, and for a runtime that supports arguments or not."""
 
     def __init__(self, node: Node, *, takes_args: bool) -> None:
         self._node = node
@@ -56,8 +56,8 @@ class Answers:
         self._known: dict[Hashable, Answer] = {}
 
     def to(self, request: Message, container: Container) -> Answer:
-        """The Answer to the shape of a request's container. A Problem where it must not start."""
-        # The adjustment hangs on the container as a whole; how it is encoded also on whose annotation the stop signal is.
+        """Return the Answer for the shape of a request's container. Raise a Problem if the container must not start."""
+        # The adjustment depends on the container; its encoding also on whether the stop signal is the container's or the pod's.
         key = shape(container), STOP_SIGNAL in request.container.annotations
         known = self._known.get(key)
         if known is not None:

@@ -1,6 +1,6 @@
-"""Between NRI's messages and the core: a Container from a request, and ENCODE, which makes an adjustment of the core's edits.
+"""Translate between NRI's messages and the core: a Container from a request, and with ENCODE an adjustment from the core's edits.
 
-Law: what NRI cannot carry is reported, never dropped in silence. A kind of edit without a row in ENCODE fails a test.
+Law: an edit that NRI does not support is reported, never dropped silently. A kind of edit without a row in ENCODE fails a test.
 """
 
 from __future__ import annotations
@@ -29,28 +29,29 @@ if TYPE_CHECKING:
     Message = Any  # a protobuf message of the table
     Read = TypeVar("Read")
 
-# What NRI does not show, put so that a rule which would change it says so: the label and the profile that engines give.
+# NRI does not show label and profile. The engines' usual ones are assumed, so that a rule that would change them reports it.
 USUAL_LABEL = "system_u:system_r:container_t:s0"
 USUAL_PROFILE = "the engine's default"
-BEYOND = "which NRI cannot do: use the wrapper runtime for it"
+BEYOND = "unsupported by NRI; use the wrapper runtime"
 LOST_ARGUMENTS = (
-    "this runtime's NRI cannot add arguments (containerd 2.2 and CRI-O 1.34 can): use the wrapper runtime, "
-    "or write them into the pod's args"
+    "new arguments: unsupported by this runtime's NRI (supported since containerd 2.2 and CRI-O 1.34); "
+    "use the wrapper runtime, or add them to the pod's args"
 )
 
-# Of what is read by its bytes: how many are kept, and how long one may be, so that no pod can fill the memory.
+# The cache of parsed parts: how many, and the most bytes of one, so that no pod can fill the memory.
 MOST_KEPT, LONGEST_KEPT = 512, 1024
 
 
 class Beyond(Problem):
-    """What NRI cannot do for this container at all, so that it would not boot."""
+    """An edit that NRI does not support and without which the container would not boot."""
 
 
 def container(request: Message, *, selinux: bool) -> Container:
-    """The Container that a CreateContainerRequest (or a pod and a container of Synchronize) describes.
+    """Return the Container for a CreateContainerRequest (or for a pod and a container of Synchronize).
 
-    The request is one of PARTS. Its mounts stand as the runtime will sort them. `selinux`: whether the host labels its containers.
-    A terminal is not shown; but engines give a container with one the variable TERM (containerd, WithTTY; CRI-O, setupContainer).
+    The request is one of PARTS. The mounts are in the order in which the runtime will sort them. `selinux`: whether the host labels
+    its containers. NRI does not show a terminal; engines set the variable TERM with one (containerd, WithTTY; CRI-O,
+    setupContainer).
     """
     pod, given = request.pod, request.container
     linux = given.linux
@@ -66,11 +67,11 @@ def container(request: Message, *, selinux: bool) -> Container:
         mounts=sorted(_each(given.mounts, _mount), key=_place),
         annotations=_annotations(pod, given.annotations),
         namespaces=namespaces,
-        cgroups_path=linux.cgroups_path if is_top(linux.cgroups_path) else "",  # any other is the container's own
+        cgroups_path=linux.cgroups_path if is_top(linux.cgroups_path) else "",  # any other path is the container's own
         scope=scope(linux.cgroups_path),
         uid=given.user.uid,
         terminal=None if any(each.startswith("TERM=") for each in given.env) else False,
-        # An engine gives a privileged container no label that confines it, and no cgroup namespace.
+        # A privileged container has no confining label and no cgroup namespace.
         selinux_label=USUAL_LABEL if selinux and "cgroup" in namespaces else "",
         apparmor_profile=USUAL_PROFILE,
         devices=_each(linux.devices, _device),
@@ -79,19 +80,19 @@ def container(request: Message, *, selinux: bool) -> Container:
 
 
 class Given(Mount):
-    """A mount of a request: `spelled` is its destination as it was given, `order` its place among others."""
+    """A mount in a request: `spelled` is its destination as given, `order` its position when sorted."""
 
     __slots__ = ("order", "spelled")
 
     def __init__(self, destination: str, type: str, source: str, options: tuple[str, ...]) -> None:
         super().__init__(destination, type, source, options)
         self.spelled = destination
-        # As the runtime sorts them once one is adjusted: by depth, then by name (nri, generate.go, orderedMounts).
+        # The runtime sorts mounts if one is adjusted: by depth, then by name (nri, generate.go, orderedMounts).
         self.order = self.destination.count("/") - (not destination.startswith("/")), destination
 
 
 _place = attrgetter("order")
-_alike = lru_cache(MOST_KEPT)(Given)  # equal ones are mostly one object, so that `shape` finds them alike
+_alike = lru_cache(MOST_KEPT)(Given)  # equal mounts are mostly one object, which `shape` compares by identity
 
 
 def _each(parts: Iterable[bytes], read: _lru_cache_wrapper[Read]) -> list[Read]:
@@ -100,7 +101,7 @@ def _each(parts: Iterable[bytes], read: _lru_cache_wrapper[Read]) -> list[Read]:
 
 @lru_cache(MOST_KEPT)
 def _mount(data: bytes) -> Given:
-    """Whose files a bind mount shows is nobody's business here, and differs from pod to pod; one that hides the cgroup is."""
+    """The source of a bind mount is left out, since it differs from pod to pod; it only matters if the mount hides the cgroup."""
     each = MESSAGES["Mount"].FromString(data)
     options = tuple(each.options)
     made = _alike if len(data) <= LONGEST_KEPT else Given
@@ -121,8 +122,8 @@ def _device(data: bytes) -> str:
 
 
 def _annotations(pod: Message, own: Mapping[str, str]) -> dict[str, str]:
-    """The container's annotations, with those of the pod that speak to us, as a wrapper's handler would pass them. Who
-    the container is, they do not say: the request does."""
+    """Return the container's annotations and our keys on the pod, as the wrapper's handler would pass them. The container's
+    identity is in the request, not in them."""
     ours = {
         key: value
         for key, value in pod.annotations.items()
@@ -132,9 +133,9 @@ def _annotations(pod: Message, own: Mapping[str, str]) -> dict[str, str]:
 
 
 class Draft:
-    """A ContainerAdjustment in the making, for the container of a request; `reports` says what it cannot hold. What its machine-id
-    is made from, the container's ID or its pod, is `machine_id_source`, "" for none: it comes with each container. `stop_signal` is
-    what it should be stopped by. `takes_args`: whether the runtime acts on arguments."""
+    """A ContainerAdjustment under construction, for the container of a request; `reports` lists what NRI does not support.
+    `machine_id_source` is the source of the machine-id, "" for none; the machine-id itself is added for each container.
+    `stop_signal` is the signal that should stop it. `takes_args`: whether the runtime supports arguments."""
 
     def __init__(self, given: Message, container: Container, *, takes_args: bool) -> None:
         self.given = given
@@ -148,10 +149,10 @@ class Draft:
         self.lost_arguments: list[e.AppendArguments] = []
 
     def only(self, index: int, what: str) -> Given:
-        """The mount at `index`. A Beyond where another one has its destination, of which NRI would change the first."""
+        """Return the mount at `index`. Raise Beyond if another one has its destination, since NRI would change the first."""
         mount = self.mounts[index]
         if sum(each.spelled == mount.spelled for each in self.mounts) > 1:
-            raise Beyond(f"it has several mounts at {what}, of which NRI changes only the first; leave it one")
+            raise Beyond(f"the container has several mounts at {what}, and NRI changes only the first; keep one")
         return mount
 
     def add_mount(self, destination: str, type: str, source: str, options: Iterable[str]) -> None:
@@ -159,7 +160,7 @@ class Draft:
 
 
 def encode(given: Message, container: Container, adjustment: Adjustment, *, takes_args: bool) -> Draft:
-    """The edits of `adjustment` as NRI takes them. A Beyond where they would not be what was meant."""
+    """Return the edits of `adjustment` for NRI. Raise Beyond if their result would be wrong."""
     draft = Draft(given, container, takes_args=takes_args)
     for edit in adjustment.edits:
         ENCODE[type(edit)](draft, edit)  # type: ignore[arg-type]  # the key is the parameter's own class
@@ -176,7 +177,7 @@ def _add_mount(draft: Draft, edit: e.AddMount) -> None:
 
 
 def _set_mount_options(draft: Draft, edit: e.SetMountOptions) -> None:
-    """A mount is replaced by one of the same destination, spelled as it is (nri, AdjustMounts)."""
+    """A mount replaces the one with the same spelling of the destination (nri, AdjustMounts)."""
     mount = draft.only(edit.index, edit.destination)
     draft.add_mount(mount.spelled, mount.type, mount.source, edit.options)
 
@@ -187,7 +188,7 @@ def _remove_mount(draft: Draft, edit: e.RemoveMount) -> None:
 
 
 def _mark_removed(draft: Draft) -> None:
-    """A destination is removed by one with a dash before it (nri, api, MarkForRemoval), and replaced by one that is the same."""
+    """A destination with a leading dash removes a mount (nri, api, MarkForRemoval); the same destination replaces it."""
     added = {each.destination for each in draft.message.mounts}
     for mount in draft.removed:
         if mount.spelled not in added:
@@ -195,21 +196,21 @@ def _mark_removed(draft: Draft) -> None:
 
 
 def _set_env(draft: Draft, edit: e.SetEnv) -> None:
-    """The first of that name gets the value, and the last one wins (nri, AdjustEnv; runtime-tools, AddProcessEnv)."""
+    """NRI changes the first variable of that name, but the last one counts (nri, AdjustEnv; runtime-tools, AddProcessEnv)."""
     own = [each for each in draft.given.env if each.startswith(f"{edit.name}=")]
     if own[1:] and own[-1] != f"{edit.name}={edit.value}":
-        draft.reports.append(f"{edit.name} stands there several times: to set it is more, {BEYOND}")
+        draft.reports.append(f"{edit.name}: set several times, which is {BEYOND}")
         return
     draft.message.env.add(key=edit.name, value=edit.value)
 
 
 def _set_machine_id(draft: Draft, edit: e.SetMachineId) -> None:
-    """Each container has its own, so that it is no part of a message that is kept for others."""
+    """Each container has its own machine-id, so it is not part of the cached message."""
     draft.machine_id_source = edit.source
 
 
 def _append_arguments(draft: Draft, edit: e.AppendArguments) -> None:
-    """The whole list is sent: it takes the place of the container's own (nri, api, SetArgs)."""
+    """The whole list is sent, since it replaces the container's list (nri, api, SetArgs)."""
     if not draft.takes_args:
         draft.lost_arguments.append(edit)
         return
@@ -219,7 +220,7 @@ def _append_arguments(draft: Draft, edit: e.AppendArguments) -> None:
 
 
 def _lost_arguments(draft: Draft) -> None:
-    """All in one sentence: there may be one for each variable."""
+    """Report all of them in one sentence: there may be one for each variable."""
     if draft.lost_arguments:
         shown = ", ".join(edit.shown for edit in draft.lost_arguments)
         draft.reports.append(f"{LOST_ARGUMENTS}: {shown}")
@@ -234,11 +235,11 @@ def _set_unified(draft: Draft, edit: e.SetUnified) -> None:
 
 
 def _beyond(draft: Draft, edit: e.Edit) -> None:
-    draft.reports.append(f"{edit}: {edit.reason}, {BEYOND}")
+    draft.reports.append(f"{edit}: {BEYOND} ({edit.reason})")
 
 
 def _stop_signal(draft: Draft, container: Container) -> None:
-    """The signal is recorded, also where only the pod has it so far; `stop` tells who would carry it out."""
+    """Record the signal, also if so far only the pod has it; `stop` says who would send it."""
     signal = draft.message.annotations.get(STOP_SIGNAL) or container.annotations.get(STOP_SIGNAL, "none")
     if STOP_SIGNAL not in draft.given.annotations:
         draft.message.annotations[STOP_SIGNAL] = signal

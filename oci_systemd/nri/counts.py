@@ -1,14 +1,14 @@
-"""What the plugin counts, for its metrics: plain numbers, which another thread may read at any moment."""
+"""The plugin's counts, for its metrics: plain numbers, which another thread may read at any time."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 
-BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1.0)  # seconds, each its upper bound
+BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1.0)  # seconds, upper bounds
 
 
 class Counts:
-    """Of CreateContainer: how many were `seen`, `adjusted`, `refused`; how many `missed` containers ran; how long each took."""
+    """CreateContainer calls `seen`, `adjusted` and `refused`; containers `missed`; and the durations of the calls."""
 
     __slots__ = ("adjusted", "durations", "missed", "refused", "seconds")
 
@@ -24,6 +24,6 @@ class Counts:
         return sum(self.durations)
 
     def observe(self, seconds: float) -> None:
-        """Count one call that took so long."""
+        """Count one call of this duration."""
         self.durations[bisect_left(BUCKETS, seconds)] += 1
         self.seconds += seconds

@@ -1,7 +1,7 @@
-"""Bytes to ttrpc messages and back: NRI's multiplexed connection (nri, pkg/net/multiplex) and ttrpc's framing (ttrpc, PROTOCOL.md).
+"""Turn bytes into ttrpc messages and back: NRI's multiplexing (nri, pkg/net/multiplex) and ttrpc's framing (ttrpc, PROTOCOL.md).
 
-Law: no I/O. Whatever bytes come, in whatever pieces, they give the same messages or a ProtocolError, and cost time and memory in
-proportion to their number.
+Law: no I/O. Any bytes, in any pieces, give the same messages or a ProtocolError, with time and memory in proportion to their
+number.
 
     mux frame       u32be connection | u32be length | payload           a connection's payloads are one stream of bytes
     ttrpc message   u32be length | u32be stream | u8 kind | u8 flags | data
@@ -17,13 +17,13 @@ from oci_systemd.core.errors import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PLUGIN, RUNTIME = 1, 2  # connections: the service that the plugin offers, and the one that the runtime does
+PLUGIN, RUNTIME = 1, 2  # connections: for the plugin's service, and for the runtime's
 REQUEST, RESPONSE = 1, 2  # kinds of message
 
-LONGEST_FRAME = (4 << 20) + 10  # what NRI's writers split at; its readers have no bound
-# ttrpc's own bound is 4 MiB, but before v1.2.6 it is not kept on sending, and before NRI v0.7 Synchronize is one message.
+LONGEST_FRAME = (4 << 20) + 10  # NRI's writers split here; its readers have no limit
+# ttrpc's limit is 4 MiB, but before v1.2.6 it does not apply to sending, and before NRI v0.7 Synchronize is one message.
 LONGEST_MESSAGE = 256 << 20
-# A reader in Go takes a frame in pieces of 4096 bytes, and loses one whose message is longer (ENOMEM, nri v0.2 to v0.12).
+# The reader in Go reads a frame in pieces of 4096 bytes, and loses one whose message is longer (ENOMEM, nri v0.2 to v0.12).
 FIRST_FRAME = 4096
 
 _MUX = Struct(">II")
@@ -31,11 +31,11 @@ _HEADER = Struct(">IIBB")
 
 
 class ProtocolError(Problem):
-    """The other end does not speak NRI, or does no longer: the connection is of no use any more."""
+    """The other end does not follow the protocol; the connection cannot be used any more."""
 
 
 class Message(NamedTuple):
-    """One ttrpc message: on which connection, in which stream, of which kind."""
+    """One ttrpc message, with its connection, stream and kind."""
 
     connection: int
     stream: int
@@ -44,24 +44,24 @@ class Message(NamedTuple):
 
 
 class Frames:
-    """What one connection of NRI's has received so far. `receive` what comes, then take the `messages`."""
+    """The bytes received on one NRI connection. Call `receive`, then read `messages`."""
 
     def __init__(self) -> None:
         self._frames = bytearray()
         self._streams: dict[int, bytearray] = {PLUGIN: bytearray(), RUNTIME: bytearray()}
 
     def receive(self, data: bytes) -> None:
-        """Take in bytes, as they come from the socket."""
+        """Add bytes from the socket."""
         self._frames += data
 
     def messages(self) -> Iterator[Message]:
-        """The messages that are there whole. A ProtocolError where what came is none."""
+        """Yield the complete messages. Raise ProtocolError if the bytes are invalid."""
         at = 0
         try:
             while at + _MUX.size <= len(self._frames):
                 connection, length = _MUX.unpack_from(self._frames, at)
                 if length > LONGEST_FRAME:
-                    raise ProtocolError(f"a frame of {length} bytes came, where NRI has at most {LONGEST_FRAME}")
+                    raise ProtocolError(f"frame too large: {length} bytes; the limit is {LONGEST_FRAME}")
                 end = at + _MUX.size + length
                 if end > len(self._frames):
                     break
@@ -72,7 +72,7 @@ class Frames:
             del self._frames[:at]
 
     def _of_stream(self, connection: int, payload: bytearray) -> Iterator[Message]:
-        """The messages that `payload` completes. What comes for a connection that there is not, is dropped, as NRI does."""
+        """Yield the messages that `payload` completes. Bytes for an unknown connection are dropped, as in NRI."""
         stream = self._streams.get(connection)
         if stream is None:
             return
@@ -82,7 +82,7 @@ class Frames:
             while at + _HEADER.size <= len(stream):
                 length, number, kind, _ = _HEADER.unpack_from(stream, at)
                 if length > LONGEST_MESSAGE:
-                    raise ProtocolError(f"a message of {length} bytes came, where at most {LONGEST_MESSAGE} are taken")
+                    raise ProtocolError(f"message too large: {length} bytes; the limit is {LONGEST_MESSAGE}")
                 end = at + _HEADER.size + length
                 if end > len(stream):
                     break
@@ -94,7 +94,7 @@ class Frames:
 
 
 def encoded(message: Message) -> bytes:
-    """The bytes that send `message`: a first frame that every reader takes, then the rest in as few as may be."""
+    """Return the bytes of `message`: a first frame that every reader accepts, then as few frames as possible."""
     connection, stream, kind, data = message
     whole = _HEADER.pack(len(data), stream, kind, 0) + data
     ends = [FIRST_FRAME, *range(FIRST_FRAME + LONGEST_FRAME, len(whole) + LONGEST_FRAME, LONGEST_FRAME)]

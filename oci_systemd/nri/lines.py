@@ -1,6 +1,6 @@
-"""Log entries as lines, by `logging`, python-json-logger and orjson: for the plugin, which loads them once.
+"""Log entries as lines, with `logging`, python-json-logger and orjson: for the plugin, which loads them once.
 
-Law: each line is byte for byte the one that `host/log` makes of the same entry by hand (a test compares them).
+Law: each line equals the one that `host/log` makes of the same entry by hand (a test compares them).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from oci_systemd.host.log import Entry
 
 NUMBERS = {level: int(getattr(logging, level.upper())) for level in LEVELS}
-# No line holds where a record is from (logging, "Optimization"), and no fault of a log is told on stderr.
+# Lines do not have a record's origin (logging, "Optimization"), and errors of a log are not printed to stderr.
 UNUSED = {
     "_srcfile": None,
     "logThreads": False,
@@ -35,16 +35,16 @@ UNUSED = {
     "logAsyncioTasks": False,
     "raiseExceptions": False,
 }
-UNESCAPED = re.compile("[^ -~]+")  # by orjson, which writes UTF-8; it can stand in strings alone
+UNESCAPED = re.compile("[^ -~]+")  # orjson writes UTF-8, which appears only in strings
 
 
 class Lines(logging.Handler):
-    """Gives `put` each record's level and line. Only one thread logs, so that nothing waits for the handler's lock."""
+    """Pass each record's level and line to `put`. Only one thread logs, so nothing waits for the handler's lock."""
 
     def __init__(self, put: Callable[[tuple[str, str]], None]) -> None:
         super().__init__()
         self._put = put
-        # The message is a dict, the entry's fields; naming the first of them keeps their order.
+        # The message is a dict with the entry's fields; naming the first one keeps their order.
         no_fields = (*vars(logging.makeLogRecord({})), "message")  # 2.0 does not know Python 3.12's taskName
         self.setFormatter(JsonFormatter("%(time)s", json_serializer=serialized, reserved_attrs=no_fields))
 
@@ -52,13 +52,13 @@ class Lines(logging.Handler):
         fields: Any = record.msg
         try:
             text = self.format(record)
-        except Exception:  # orjson refuses half a surrogate pair; no entry goes without its line
+        except Exception:  # orjson refuses half a surrogate pair; every entry gets its line
             text = line(fields)
         self._put((fields["level"], text))
 
 
 def logger(handler: logging.Handler) -> logging.Logger:
-    """A logger with this one handler, whatever the level; no other logger passes records to it, or gets them from it."""
+    """Return a logger with only this handler, for all levels, separate from all other loggers."""
     for name, value in UNUSED.items():
         setattr(logging, name, value)
     found = logging.Logger(IDENTIFIER)
@@ -67,12 +67,12 @@ def logger(handler: logging.Handler) -> logging.Logger:
 
 
 def tell(logger: logging.Logger, entry: Entry) -> None:
-    """Have `logger` log `entry`."""
+    """Log `entry` with `logger`."""
     logger.log(NUMBERS[entry.level], entry.fields(time.time()))
 
 
 def serialized(value: object, **_: object) -> str:
-    """`value` as JSON in ASCII."""
+    """Return `value` as JSON in ASCII."""
     return UNESCAPED.sub(_escapes, orjson.dumps(value).decode())
 
 

@@ -1,6 +1,6 @@
-"""What the plugin says, in the lines of `host/log`: written by another thread, so that nothing waits for who reads them.
+"""The plugin's log, in the lines of `host/log`, written by a separate thread: the plugin never waits for a reader.
 
-Law: `tell` never blocks. A line that finds no room is dropped, and the next one that finds some is told how many were.
+Law: `tell` never blocks. If the queue is full, lines are dropped, and the next line says how many.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from oci_systemd.core.settings import Settings
 
-ROOM = 1000  # lines that may wait
-SHOWN, LONGEST = 100, 1 << 16  # texts that may wait, which are not bounded as lines are, and characters of each
-PATIENCE = 2.0  # seconds that the last ones may take
+ROOM = 1000  # lines in the queue
+SHOWN, LONGEST = 100, 1 << 16  # texts of `show` in the queue, and the most characters of each
+PATIENCE = 2.0  # seconds to write the last lines
 STDERR = 2
 
 
 class Log:
-    """`tell` it entries. They go to stderr, which is a unit's journal or a pod's log; with `launched`, where settings say."""
+    """`tell` writes entries to stderr, which is a unit's journal or a pod's log; with `launched`, to the log in the settings."""
 
     def __init__(self, settings: Callable[[], Settings], *, launched: bool) -> None:
         self._settings = settings
@@ -37,24 +37,24 @@ class Log:
         self._thread.start()
 
     def tell(self, entry: Entry) -> None:
-        """Have `entry` written, where the settings' level lets it through."""
+        """Write `entry` if the level in the settings includes it."""
         if not is_told(entry, self._settings()):
             return
         if self._queue.qsize() >= ROOM:
             self._dropped += 1
             return
         if self._dropped:
-            lost, self._dropped = f"{self._dropped} lines were dropped: they were not read in time", 0
+            lost, self._dropped = f"{self._dropped} lines dropped: the reader is too slow", 0
             tell(self._logger, Entry("warning", "log", None, lost))
         tell(self._logger, entry)
 
     def show(self, text: str) -> None:
-        """Have `text`, of many lines, written as it is; cut where it is beyond measure."""
+        """Write `text`, of many lines, unchanged; shorten it if it is too long."""
         if self._queue.qsize() < SHOWN:
             self._queue.put(("debug", text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"))
 
     def close(self) -> None:
-        """Wait a moment for the last lines."""
+        """Wait up to PATIENCE for the last lines."""
         self._queue.put(None)
         self._thread.join(PATIENCE)
 

@@ -1,8 +1,8 @@
-"""The messages of ttrpc (request.proto) and NRI (api.proto, v0.2 to v0.12), with the fields that this plugin reads or writes.
+"""The messages of ttrpc (request.proto) and NRI (api.proto, v0.2 to v0.12), with the fields that this plugin uses.
 
-How to use: `MESSAGES["CreateContainerRequest"](...)`. PARTS are the same ones with the fields marked by `?` left in bytes: what
-most containers of a node have alike, so that it can be read once for all of them. Fields that the table leaves out are skipped
-on reading and never sent; no field's number was ever used for another, so that one table serves every version.
+How to use: `MESSAGES["CreateContainerRequest"](...)`. PARTS are the same messages, but fields marked with `?` stay bytes: most
+containers of a node share these values, which are then parsed once. Other fields are skipped on reading and never sent. NRI never
+used a field's number again, so one table is right for every version.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ PARTS = messages("nri_parts", TABLE, parts=True)
 
 
 def whole(message: Any) -> Any:
-    """A message of PARTS as one of MESSAGES; as it is, where a part of it is none."""
+    """Return a message of PARTS as one of MESSAGES; unchanged if a part of it is invalid."""
     try:
         return MESSAGES[message.DESCRIPTOR.name].FromString(message.SerializeToString())
-    except (DecodeError, UnicodeDecodeError):  # the latter where protobuf is pure Python
+    except (DecodeError, UnicodeDecodeError):  # the latter with protobuf in pure Python
         return message

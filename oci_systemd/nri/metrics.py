@@ -1,6 +1,6 @@
-"""The counts for Prometheus, in its text format, on a local address. Loaded only where that is asked for.
+"""Serve the counts to Prometheus, in its text format, on a local address. Loaded only with --metrics.
 
-Law: who asks here takes nothing from the plugin: at most MOST connections are open at once, each for PATIENCE seconds.
+Law: clients cannot slow down the plugin: at most MOST connections are open at once, each for PATIENCE seconds.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from oci_systemd.nri.plugin import Plugin
 
 MOST = 8  # connections at once
-PATIENCE = 5.0  # seconds that one may take
+PATIENCE = 5.0  # seconds for one connection
 PAUSE = 0.1  # seconds before another try to accept one
 PREFIX = "oci_systemd_nri_"
 COUNTERS = {
     "seen": "Containers that the runtime created.",
     "adjusted": "Containers that were adjusted.",
-    "refused": "Containers whose creation failed because of what they asked for.",
-    "missed": "Containers that ran unadjusted when the runtime was reached.",
+    "refused": "Containers that were refused.",
+    "missed": "Containers that ran unadjusted when the plugin connected.",
 }
 
 
@@ -48,19 +48,19 @@ class PluginCollector(Collector):
         for name, help in COUNTERS.items():
             yield CounterMetricFamily(f"{PREFIX}containers_{name}", help, getattr(counts, name))
         bounds = [*map(str, BUCKETS), "+Inf"]
-        histogram = HistogramMetricFamily(f"{PREFIX}create_seconds", "From a CreateContainer to its answer.")
+        histogram = HistogramMetricFamily(f"{PREFIX}create_seconds", "Duration of a CreateContainer call.")
         histogram.add_metric([], [*zip(bounds, accumulate(counts.durations), strict=True)], counts.seconds)
         yield histogram
         yield GaugeMetricFamily(f"{PREFIX}connected", "1 while a runtime is connected.", bool(self._plugin.runtime))
 
 
 class Handler(WSGIRequestHandler):
-    """One connection: one request, which has to come within PATIENCE."""
+    """One connection: one request, which must arrive within PATIENCE."""
 
     timeout = PATIENCE
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the plugin's log is for containers."""
+        """Print nothing: the plugin's log is for containers."""
 
 
 class Server(ThreadingMixIn, WSGIServer):
@@ -75,7 +75,7 @@ class Server(ThreadingMixIn, WSGIServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         try:
             return super().get_request()
-        except OSError:  # no descriptor is left, and who waits would be met again at once
+        except OSError:  # no descriptor is left, and select would report the client again at once
             time.sleep(PAUSE)
             raise
 
@@ -92,7 +92,7 @@ class Server(ThreadingMixIn, WSGIServer):
             self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: who asked has gone."""
+        """Print nothing: the client has disconnected."""
 
 
 class ServerOfIPv6(Server):
@@ -100,7 +100,7 @@ class ServerOfIPv6(Server):
 
 
 def serve(address: str, plugin: Plugin) -> None:
-    """Answer at HOST:PORT, from threads of its own. A Problem where that cannot be."""
+    """Answer at HOST:PORT, in separate threads. Raise a Problem if that is impossible."""
     host, _, port = address.rpartition(":")
     registry = CollectorRegistry()
     registry.register(PluginCollector(plugin))
@@ -108,7 +108,7 @@ def serve(address: str, plugin: Plugin) -> None:
     try:
         server = make_server(host.strip("[]") or "127.0.0.1", int(port), make_wsgi_app(registry), kind, Handler)
     except (ValueError, OverflowError):
-        raise Problem(f"--metrics {address!r} is no HOST:PORT, such as 127.0.0.1:9753") from None
+        raise Problem(f"--metrics {address!r}: invalid value; use HOST:PORT, such as 127.0.0.1:9753") from None
     except OSError as error:
-        raise Problem(f"--metrics {address!r} cannot be had: {error.strerror or error}") from None
+        raise Problem(f"--metrics {address!r}: cannot listen: {error.strerror or error}") from None
     Thread(target=server.serve_forever, name="metrics", daemon=True).start()

@@ -1,4 +1,4 @@
-"""What the core is told of the node: the settings as they are now, and what this machine is."""
+"""The node's facts for the core: the current settings, and this machine."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ ORIGIN = "command line"
 
 
 class Node(NamedTuple):
-    """`selinux`: whether it labels its containers."""
+    """`selinux`: whether the node labels its containers."""
 
     settings: Settings
     host: Host
     selinux: bool
 
     def is_like(self, other: Node) -> bool:
-        """Whether every container is served on this node as on `other`."""
+        """Return whether every container gets the same adjustment on this node as on `other`."""
         return _facts(self) == _facts(other)
 
 
@@ -39,7 +39,7 @@ def _facts(node: Node) -> tuple[object, ...]:
 
 
 def look(file: str, level: str | None) -> Node:
-    """Return the node's current facts, with the settings in `file` and `level` as log level, if given. A Shortage if this
+    """Return the node's current facts, with the settings in `file` and `level` as log level, if given. Raise a Shortage if this
     process has no descriptor or memory left."""
     try:
         settings = settings_file.load(file)
@@ -50,7 +50,7 @@ def look(file: str, level: str | None) -> Node:
 
 
 def has_selinux() -> bool:
-    """Whether this machine labels processes by SELinux, also where we see no selinuxfs, as in a pod."""
-    with suppress(OSError):  # attr/current: EINVAL where no security module has it
+    """Return whether SELinux labels this machine's processes, even if selinuxfs is not visible, as in a pod."""
+    with suppress(OSError):  # attr/current: EINVAL without a security module
         return SELINUX.exists() or bool(LABEL.match(OWN_LABEL.read_bytes()))
     return False

@@ -1,7 +1,7 @@
-"""The plugin: an answer for each call of the runtime's. It knows no socket; `serve` brings the calls and what they need.
+"""The plugin: an answer for each call of the runtime. It has no socket; `serve` passes the calls to it.
 
-Law: between a call and its answer there is nothing but computation. What else is to be done waits in `later`. A container
-that asks for nothing never fails because of us.
+Law: between a call and its answer there is only computation. Everything else waits in `later`. A container that asks for nothing
+never fails because of the plugin.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ if TYPE_CHECKING:
 SERVICE = "nri.pkg.api.v1alpha1.Plugin"
 # gRPC's codes (google.rpc.Code)
 FAILED_PRECONDITION, UNIMPLEMENTED, INTERNAL = 9, 12, 13
-CREATE_CONTAINER = 1 << 3  # of the events, the only one: none at all would mean every one (nri, plugin_type.go)
-STOPPED = 4  # of a container's states
-# Calls that tell, before v0.12 by StateChange: there is nothing to say to them. An empty answer is one to each.
+CREATE_CONTAINER = 1 << 3  # the only event: an empty set would mean all events (nri, plugin_type.go)
+STOPPED = 4  # a container's state
+# Calls that only inform, before v0.12 as StateChange. They get an empty answer.
 TOLD = frozenset("""StateChange RunPodSandbox UpdatePodSandbox PostUpdatePodSandbox StopPodSandbox RemovePodSandbox
     PostCreateContainer StartContainer PostStartContainer UpdateContainer PostUpdateContainer StopContainer RemoveContainer
     ValidateContainerAdjustment Shutdown""".split())  # fmt: skip
 
 
 class Failure(Problem):
-    """A call that is answered with an error: its gRPC code, and a sentence that the engine shows."""
+    """An error as the answer to a call: its gRPC code, and a sentence that the engine shows."""
 
     def __init__(self, code: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -57,8 +57,8 @@ class Failure(Problem):
 
 
 class Plugin:
-    """`answer` each call; then, while nothing else comes, `do_later`. `runtime` is the one that is connected, "" for none; it asks
-    for containers once it `serves`: when Synchronize has been answered (nri, adaptation.go, startPlugin)."""
+    """`answer` each call; call `do_later` when there are no calls. `runtime` is the connected runtime, "" for none; it sends
+    CreateContainer once the plugin `serves`: after the answer to Synchronize (nri, adaptation.go, startPlugin)."""
 
     def __init__(
         self, node: Node, log: Callable[[Entry], None], show: Callable[[str, Message | None], None] | None
@@ -73,25 +73,25 @@ class Plugin:
         self._show = show
         self._later: deque[Callable[[], None]] = deque()
         self._synchronizing: list[Message] = []
-        self._unseen: Iterator[Message] | None = None  # what ran before, and was not looked at yet
-        self._told: set[str] = set()  # the missed ones that were told, of those that ran at the last connection
+        self._unseen: Iterator[Message] | None = None  # containers that already ran and are not checked yet
+        self._told: set[str] = set()  # reported missed containers, of those that ran at the last connection
         self._still: set[str] = set()  # and of those that run now
         self._told_of_stop = stop.Told()
 
     def see(self, node: Node) -> None:
-        """Serve the node as it is now."""
+        """Use these facts about the node from now on."""
         if not node.is_like(self.node):
             self._answers = Answers(node, takes_args=self.takes_args)
         self.node = node
 
     def serve_runtime(self, *, takes_args: bool) -> None:
-        """Serve a runtime that acts on arguments, or does not."""
+        """Note whether the runtime supports arguments."""
         if takes_args != self.takes_args:
             self._answers = Answers(self.node, takes_args=takes_args)
         self.takes_args = takes_args
 
     def end(self) -> None:
-        """The connection has ended: what is to be said is said, and nothing else of it counts."""
+        """Forget the connection, which has ended, after its last log lines."""
         while self._later:
             self._later.popleft()()
         self.runtime = ""
@@ -101,24 +101,24 @@ class Plugin:
         self._told, self._still = self._told | self._still, set()
 
     def answer(self, data: bytes) -> bytes:
-        """The Response, in bytes, to a Request."""
+        """Return the Response to a Request, both in bytes."""
         try:
             request = MESSAGES["Request"].FromString(data)
             payload = self._payload(request)
         except Failure as failure:
             return _response(status=MESSAGES["Status"](code=failure.code, message=str(failure)))
         except Exception as error:
-            self._say("error", "a call was not understood", f"{error!r}")
+            self._say("error", "invalid call", f"{error!r}")
             return _response(status=MESSAGES["Status"](code=INTERNAL, message=f"oci-systemd: {error!r}"))
         return _response(payload=payload)
 
     @property
     def waiting(self) -> int:
-        """How many pieces of work wait, and one for the containers that ran before."""
+        """The number of waiting tasks, plus one if running containers are still to be checked."""
         return len(self._later) + (self._unseen is not None)
 
     def do_later(self) -> None:
-        """One piece of what waits: a line for the log, or one container that ran before."""
+        """Do one waiting task: a log line, or the check of one container that already ran."""
         if self._later:
             self._later.popleft()()
         elif self._unseen is not None:
@@ -128,13 +128,13 @@ class Plugin:
         if request.service == SERVICE and request.method in TOLD:
             return b""
         if request.service != SERVICE or request.method not in CALLS:
-            raise Failure(UNIMPLEMENTED, f"there is no method {request.service}/{request.method}")
+            raise Failure(UNIMPLEMENTED, f"unknown method {request.service}/{request.method}")
         name, call = CALLS[request.method]
         try:
             message = PARTS[name].FromString(request.payload)
             reply: bytes = call(self, message).SerializeToString()
-        except DecodeError as error:  # these bytes are the runtime's, and no container may fail for them
-            self._say("error", "left alone", f"a {name} was not understood: {error}")
+        except DecodeError as error:  # the bytes are the runtime's; no container may fail because of them
+            self._say("error", "left alone", f"invalid {name}: {error}")
             return b""
         return reply
 
@@ -151,7 +151,7 @@ class Plugin:
         return MESSAGES["ConfigureResponse"](events=CREATE_CONTAINER)
 
     def _synchronize(self, request: Message) -> Message:
-        """What runs already comes in one message or several; it is looked at once the last one has been answered."""
+        """Running containers come in one message or several; they are checked after the answer to the last one."""
         self._synchronizing.append(request)
         if not request.more:
             self._unseen, self._synchronizing = _requests(self._synchronizing), []
@@ -171,10 +171,10 @@ class Plugin:
             raise Failure(FAILED_PRECONDITION, f"oci-systemd: {problem}") from None
         except DecodeError:
             raise
-        except Exception as error:  # a fault of ours
-            self._say("error", "left alone", f"a fault in oci-systemd: {error!r}", given)
+        except Exception as error:  # an internal error
+            self._say("error", "left alone", f"internal error in oci-systemd: {error!r}", given)
             if _asks(request):
-                raise Failure(INTERNAL, f"oci-systemd: a fault of its own: {error!r}") from error
+                raise Failure(INTERNAL, f"oci-systemd: internal error: {error!r}") from error
         finally:
             self.counts.observe(time.perf_counter() - begin)
         if self._show:
@@ -182,7 +182,7 @@ class Plugin:
         return MESSAGES["CreateContainerResponse"](adjust=adjustment)
 
     def _adjusted(self, request: Message, given: Container, begin: float) -> Message:
-        """The ContainerAdjustment, None where there is nothing to adjust. A Problem where the container must not start."""
+        """Return the ContainerAdjustment, None if there is nothing to adjust. Raise a Problem if the container must not start."""
         answer = self._answers.to(request, given)
         message = answer.message_for(given)
         self.counts.adjusted += message is not None
@@ -204,7 +204,7 @@ class Plugin:
         show("CreateContainerRequest", whole(request))
         show("ContainerAdjustment", adjustment)
 
-    # What ran before
+    # Containers that already run
 
     def _look_at_next(self, unseen: Iterator[Message]) -> None:
         request = next(unseen, None)
@@ -217,8 +217,8 @@ class Plugin:
         try:
             given = container(request, selinux=self.node.selinux)
             reason = self._missed(given)
-        except Exception as error:  # a container that is none, or a fault of ours
-            self._say("error", "left alone", f"container {request.container.id} was not understood: {error!r}")
+        except Exception as error:  # an invalid container, or an internal error
+            self._say("error", "left alone", f"container {request.container.id}: invalid: {error!r}")
             return
         if not reason:
             return
@@ -228,14 +228,14 @@ class Plugin:
             self._log(Entry("warning", "missed", given, reason))
 
     def _missed(self, given: Container) -> str:
-        """Why a container that runs should have been adjusted, "" where it should not."""
+        """Return why a running container should have been adjusted, "" if it should not."""
         try:
             adjustment = adjust(given, self.node.settings, self.node.host)
         except Problem as problem:
-            return f"it was created without this plugin, which would have refused it: {problem}"
+            return f"created without this plugin, which would have refused it: {problem}"
         if not adjustment.edits:
             return ""
-        return f"it was created without this plugin, and is as it was described: {adjustment.verdict.reason}; create it again"
+        return f"created without this plugin, and runs unmodified: {adjustment.verdict.reason}; create it again"
 
 
 CALLS: dict[str, tuple[str, Callable[[Plugin, Message], Message]]] = {
@@ -251,7 +251,7 @@ def _response(**fields: Any) -> bytes:
 
 
 def _requests(requests: Iterable[Message]) -> Iterator[Message]:
-    """Each container of Synchronize with its pod, as CreateContainer would bring it."""
+    """Yield each container of Synchronize with its pod, as in CreateContainer."""
     pods = {pod.id: pod for request in requests for pod in request.pods}
     for request in requests:
         for each in request.containers:
@@ -259,7 +259,7 @@ def _requests(requests: Iterable[Message]) -> Iterator[Message]:
 
 
 def _asks(request: Message) -> bool:
-    """Whether a container asks by an annotation, as plainly as can be seen where all else has failed."""
+    """Return whether an annotation asks for an adjustment, by the simplest means, after an internal error."""
     both = {**request.pod.annotations, **request.container.annotations}
     given = Container(name=request.container.name, annotations=both)
     asked = Annotations(given)

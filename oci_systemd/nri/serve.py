@@ -1,7 +1,7 @@
-"""The plugin on its socket: connected, served, and connected again when the runtime starts anew.
+"""Run the plugin on its socket: connect, serve, and connect again when the runtime restarts.
 
-Law: one thread, one call at a time, and no waiting between a call and its answer. A runtime that vanishes, hangs or speaks
-no NRI costs nothing but another try; SIGTERM ends it all at the next moment that it is not answering.
+Law: one thread, one call at a time, and no waiting between a call and its answer. If a runtime disappears, hangs or breaks the
+protocol, the plugin only tries again; SIGTERM ends it as soon as the present call is answered.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ if TYPE_CHECKING:
     from oci_systemd.nri.plugin import Plugin
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5  # seconds between two tries
-TO_REGISTER = 10.0  # seconds: a runtime takes plugins one after the other, and waits 5 for each (nri, adaptation.go)
-TO_SEND = 5  # seconds: a runtime that takes nothing for so long has given the plugin up
-FRESH = 5.0  # seconds that what is known of the node may be old
+TO_REGISTER = 10.0  # seconds: a runtime accepts plugins one after the other, and waits 5 for each (nri, adaptation.go)
+TO_SEND = 5  # seconds: a runtime that reads nothing for so long has dropped the plugin
+FRESH = 5.0  # seconds until facts about the node are read again
 CHUNK = 1 << 16
-REST = 0.02  # seconds: the runtime goes on with what it was answered, before we do with what can wait
-MOST_WAITING = 100  # pieces of work that wait for a pause
+REST = 0.02  # seconds for the runtime to use an answer before waiting tasks are done
+MOST_WAITING = 100  # tasks that wait for a pause
 NOBODY = -1
 REGISTER = 1  # the stream of the plugin's own first call
 RUNTIME_SERVICE = "nri.pkg.api.v1alpha1.Runtime"
 
 
 class Rejected(Problem):
-    """The runtime does not want this plugin as it is: another try would not help."""
+    """The runtime rejected this plugin; another try would not help."""
 
 
 class Identity(NamedTuple):
-    """What the plugin registers as: two digits, which order the plugins, and a name."""
+    """The plugin's registration: two digits, which order the plugins, and a name."""
 
     idx: str
     name: str
 
 
 class Signals:
-    """SIGTERM and SIGINT, as `stopping`, and SIGHUP; `socket` is readable when one of them came."""
+    """SIGTERM and SIGINT, as `stopping`, and SIGHUP; `socket` is readable after one of them."""
 
     def __init__(self) -> None:
         self.stopping = False
@@ -71,14 +71,14 @@ class Signals:
         self.stopping = True
 
     def clear(self) -> bool:
-        """Whether any came; what came is taken."""
+        """Return whether a signal has arrived, and clear it."""
         with suppress(BlockingIOError):
             return bool(self.socket.recv(64))
         return False
 
 
 class Server:
-    """`run` until SIGTERM. `look` finds out about the node: at each connection, at SIGHUP, and every few seconds."""
+    """`run` until SIGTERM. `look` returns facts about the node: at each connection, at SIGHUP, and every few seconds."""
 
     def __init__(
         self, identity: Identity, plugin: Plugin, log: Log, signals: Signals, look: Callable[[], Node], health: Health | None
@@ -90,14 +90,14 @@ class Server:
         self.health = health
         self._look = look
         self._looked = 0.0
-        self._shortage = ""  # the last one, which is told once
-        self._trouble = "the runtime was not reached yet"  # the last one, which is told once
+        self._shortage = ""  # the last one, which is logged once
+        self._trouble = "the runtime has not answered yet"  # the last one, which is logged once
         self._poll = select.poll()
         for each in (signals.socket, *([health.socket] if health else [])):
             self._poll.register(each, select.POLLIN)
 
     def run(self, path: str) -> None:
-        """Serve the runtime at the socket `path`, whenever it is there. Rejected where it does not take the plugin."""
+        """Serve the runtime at the socket `path` whenever it runs. Raise Rejected if it rejects the plugin."""
         pause = FIRST_PAUSE
         while not self.signals.stopping:
             try:
@@ -106,13 +106,13 @@ class Server:
             except ProtocolError as problem:
                 self._warn(str(problem))
             except OSError as error:
-                self._warn(f"the runtime cannot be reached at {path}: {error.strerror or error}")
+                self._warn(f"runtime at {path}: cannot connect: {error.strerror or error}")
             pause = FIRST_PAUSE if self.plugin.runtime else min(pause * 2, LONGEST_PAUSE)
             self.plugin.end()
             self._ready(pause)
 
     def run_launched(self, peer: socket.socket) -> None:
-        """Serve the runtime that started this process, to the end of its connection."""
+        """Serve the runtime that started this process, until the connection ends."""
         try:
             self.serve(peer)
         except (ProtocolError, OSError) as problem:
@@ -120,10 +120,10 @@ class Server:
         self.plugin.end()
 
     def serve(self, peer: socket.socket) -> None:
-        """Serve one connection to its end. An OSError or a ProtocolError where it is of no more use."""
+        """Serve one connection until it ends. Raise OSError or ProtocolError if it cannot be used any more."""
         self._refresh(now=True)
         gc.freeze()
-        gc.disable()  # it would come between a call and its answer; `_refresh` does it
+        gc.disable()  # it would delay an answer; `_refresh` collects instead
         peer.settimeout(None)
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", TO_SEND, 0))
         self._poll.register(peer, select.POLLIN)
@@ -142,11 +142,11 @@ class Server:
                 self.plugin.do_later()
                 self._refresh()
                 if not self.plugin.runtime and time.monotonic() > began + TO_REGISTER:
-                    raise ProtocolError(f"the runtime has not configured this plugin within {TO_REGISTER:.0f} s")
+                    raise ProtocolError(f"the runtime did not configure this plugin within {TO_REGISTER:.0f} s")
                 continue
             data = peer.recv(CHUNK)
             if not data:
-                raise ProtocolError("the runtime has closed the connection")
+                raise ProtocolError("the runtime closed the connection")
             frames.receive(data)
             for message in frames.messages():
                 self._take(peer, message)
@@ -156,11 +156,11 @@ class Server:
 
     @property
     def state(self) -> str:
-        """In words, for who asks."""
+        """The state in words, for health checks."""
         return f"{CONNECTED} to {self.plugin.runtime}" if self.plugin.serves else f"not connected: {self._trouble}"
 
     def _take(self, peer: socket.socket, message: Message) -> None:
-        """Answer a call, or read the answer to our own."""
+        """Answer a call, or read the answer to our own call."""
         if message.connection == PLUGIN and message.kind == REQUEST:
             answer = self.plugin.answer(message.data)
             peer.sendall(encoded(Message(PLUGIN, message.stream, RESPONSE, answer)))
@@ -175,8 +175,7 @@ class Server:
         return encoded(Message(RUNTIME, REGISTER, REQUEST, request.SerializeToString()))
 
     def _ready(self, seconds: float, peer: int = NOBODY) -> bool:
-        """Whether the descriptor `peer` has something to read within `seconds`. A signal ends the waiting, and who asks for our
-        state is answered."""
+        """Return whether the descriptor `peer` is readable within `seconds`. Answer health checks; a signal ends the wait."""
         for descriptor, _ in self._poll.poll(seconds * 1000):
             if descriptor == peer:
                 return True
@@ -187,7 +186,7 @@ class Server:
         return False
 
     def _refresh(self, *, now: bool = False) -> None:
-        """Look at the node again, where the last look was some time ago. Where that cannot be, what was seen last still counts."""
+        """Read the facts about the node again, if they are old. If that fails, the last ones stay in effect."""
         if not now and time.monotonic() - self._looked <= FRESH:
             return
         before = self.plugin.node
@@ -201,13 +200,15 @@ class Server:
         self._looked = time.monotonic()
         problem = self.plugin.node.settings.problem
         if problem and str(problem) != str(before.settings.problem):
-            self.log.tell(Entry("error", "settings", None, f"{problem}; containers with systemd fail until then"))
+            self.log.tell(
+                Entry("error", "settings", None, f"{problem}; containers with systemd fail until it is corrected")
+            )
 
     def _tell_shortage(self, shortage: str) -> None:
-        """Say once that the node could not be looked at."""
+        """Log once that the node's facts could not be read."""
         self._looked = time.monotonic()
         if shortage != self._shortage:
-            self.log.tell(Entry("warning", "node", None, f"{shortage}; what was seen last still counts"))
+            self.log.tell(Entry("warning", "node", None, f"{shortage}; the last known state stays in effect"))
         self._shortage = shortage
 
     def _warn(self, trouble: str) -> None:
@@ -231,6 +232,6 @@ def _check_registered(data: bytes) -> None:
     try:
         status = MESSAGES["Response"].FromString(data).status
     except DecodeError:
-        raise ProtocolError("the runtime's answer to RegisterPlugin is none") from None
+        raise ProtocolError("the runtime's answer to RegisterPlugin is invalid") from None
     if status.code:
-        raise Rejected(f"the runtime does not take this plugin: {status.message}")
+        raise Rejected(f"the runtime rejected this plugin: {status.message}")

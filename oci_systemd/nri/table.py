@@ -1,12 +1,12 @@
 """Protobuf messages built at import time from a small table of fields: no protoc, no generated code.
 
-How to use: `messages("package", TABLE)` gives the message classes by name; with `parts=True`, fields marked by `?` are the bytes
-of their messages. Needs protobuf (any from 3.20 up).
+How to use: `messages("package", TABLE)` returns the message classes by name; with `parts=True`, fields marked with `?` are the
+bytes of their messages. Needs protobuf 3.20 or later.
 
 A line of the table is a message's name and its fields, each `name=NUMBERtype`. Types: s string, y bytes, b bool,
-i int32 or an enumeration, j int64, u uint32, v uint64, M map<string, string>, otherwise the name of another message of
-the table; a `*` behind it means repeated, a `?` that it may be left in bytes. Fields that the table leaves out are skipped
-on reading and never sent.
+i int32 or an enumeration, j int64, u uint32, v uint64, M map<string, string>, otherwise the name of another message in
+the table; `*` after it means repeated, `?` that it may stay bytes. Fields that are not in the table are skipped on reading and
+never sent.
 """
 
 import re
@@ -20,7 +20,7 @@ FIELD = re.compile(r"(\w+)=(\d+)([A-Za-z0-9]+)(\*?)(\??)")
 
 
 def messages(package: str, table: str, *, parts: bool = False) -> dict[str, Any]:
-    """The message classes of `table`, by name."""
+    """Return the message classes of `table`, by name."""
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto3")
     for line in table.strip().splitlines():
         name, *fields = line.split()
@@ -29,7 +29,7 @@ def messages(package: str, table: str, *, parts: bool = False) -> dict[str, Any]
             _add_field(package, message, field, parts=parts)
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
-    # The function is new in 4.22; before that, a factory's method did it (Debian 12 and 13 have 4.21).
+    # The function is new in 4.22; before, it was a method of a factory (Debian 12 and 13 have 4.21).
     factory: Any = message_factory
     class_of = getattr(factory, "GetMessageClass", None) or factory.MessageFactory(pool).GetPrototype
     return {

@@ -1,8 +1,8 @@
-"""The wrapper runtime, behind its launcher: `create` and `run` adjust the bundle, `kill` finds the signal to send.
+"""The wrapper runtime, called by its launcher: `create` and `run` adjust the bundle, `kill` finds the signal to send.
 
-Law: it decides, and the launcher becomes the real runtime; a call that is not ours, or is not understood, goes through
-unchanged. Nothing is printed but the verdict. Every import is weighed (tests/laws/weight): this starts for each of those calls,
-and each of them loads its own half alone.
+Law: Python decides, and the launcher then becomes the real runtime. A call of another kind, or one that is not understood, is
+passed on unchanged. Only the verdict is printed. Imports are limited (tests/laws/weight): Python starts for each of these calls,
+and imports only the modules for that kind of call.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ GO = "go"
 
 
 def main(runtime: str, launcher: str, words: list[str], damaged: str) -> bytes:
-    """The verdict on the call of `launcher` with `words`, for it to carry out:
+    """Return the verdict on the call of `launcher` with `words`, for the launcher to carry out:
 
-    go              become the real runtime, with the words as they are
-    SIGNAL PLACE    the same, with the number SIGNAL for the word at PLACE, from 1; one past the last adds it
-    no SENTENCE     print the sentence to stderr, and end with status 1
+    go              become the real runtime, with the words unchanged
+    SIGNAL PLACE    the same, but replace the word at PLACE, from 1, with the number SIGNAL; one past the last appends it
+    no SENTENCE     print the sentence to stderr, and exit with status 1
 
-    `damaged` names a file of the installation that is not what it was, "" where there is none.
+    `damaged` is the path of a damaged file of the installation, "" if there is none.
     """
     started = time.monotonic()
     invocation = argv.parse(words)
@@ -45,7 +45,7 @@ def main(runtime: str, launcher: str, words: list[str], damaged: str) -> bytes:
 
 
 def _prepared(runtime: str, words: list[str], invocation: Invocation, started: float, damaged: str) -> str:
-    """The verdict once all is done that this call needs. A Problem where the container must not start."""
+    """Do what this call needs, and return the verdict. Raise a Problem if the container must not start."""
     if invocation.command == "kill":
         from oci_systemd.runtime.kill import stop_signal
 
@@ -58,12 +58,12 @@ def _prepared(runtime: str, words: list[str], invocation: Invocation, started: f
 
 
 def real_runtime(name: str, launcher: str) -> str:
-    """The path of the real runtime. A Problem where it is missing, or is this wrapper itself."""
+    """Return the path of the real runtime. Raise a Problem if it is missing, or is this wrapper itself."""
     path = name if "/" in name else _found(name, posix.environ.get(b"PATH", USUAL_PATH))
     if not _is_program(path):
-        raise Problem(f"the real runtime {name!r} is not there or not executable; {REMEDY}")
+        raise Problem(f"real runtime {name!r}: not found or not executable; {REMEDY}")
     if _same(path, launcher):
-        raise Problem(f"the real runtime {name!r} is oci-systemd-runtime itself; {REMEDY}")
+        raise Problem(f"real runtime {name!r}: is oci-systemd-runtime itself; {REMEDY}")
     return path
 
 
@@ -89,18 +89,18 @@ def _same(one: str, other: str) -> bool:
 
 
 def told(problem: Problem, invocation: Invocation | None) -> str:
-    """Our sentence on `problem`, which is now in the file of --log, too, where the engine looks for it."""
+    """Return the sentence for `problem`, after writing it to the file of --log, where the engine reads it."""
     message = f"oci-systemd: {problem}"
     if invocation and invocation.log:
         try:
             append(invocation.log, _log_line(message, invocation.log_format).encode(), 0o644)
         except OSError:
-            message += f" (and {invocation.log} cannot be written)"
+            message += f" (cannot write {invocation.log})"
     return message
 
 
 def _log_line(message: str, log_format: str) -> str:
-    """What runc itself would write (logrus), for the engine that reads it."""
+    """Return a log line in the format of runc (logrus), which the engine reads."""
     from oci_systemd.core.json_text import line
 
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,4 +1,4 @@
-"""`create` and `run`: the bundle's config.json is adjusted where the container is wanted, and what was done is logged."""
+"""`create` and `run`: adjust the bundle's config.json if the container is wanted, and log what was done."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 def prepare_bundle(invocation: Invocation, started: float, damaged: str) -> None:
-    """Adjust the bundle where it is wanted. A Problem where the container must not start; any fault of ours starts it as it is."""
+    """Adjust the bundle if it is wanted. Raise a Problem if the container must not start; after an internal error it starts
+    unmodified."""
     settings = settings_file.load_or_default(settings_file.chosen(posix.environ))
     if damaged:
         write(
@@ -38,7 +39,7 @@ def _adjust(invocation: Invocation, settings: Settings, started: float) -> None:
         config = bundle.load(path)
         seen = {"own_cgroup": invocation.own_cgroup, "systemd_cgroup": invocation.systemd_cgroup}
         container = container_of(config, invocation.id, **seen)
-    except Problem as problem:  # the real runtime's to report
+    except Problem as problem:  # the real runtime reports it
         write(Entry("warning", "left alone", None, str(problem), milliseconds=since(started)), settings)
         return
     carry_out(

@@ -1,4 +1,4 @@
-"""`kill`: SIGTERM becomes the signal at which the container's systemd powers off."""
+"""`kill`: replace SIGTERM with the signal that powers off the container's systemd."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def stop_signal(runtime: str, invocation: Invocation) -> int | None:
-    """The signal to send in place of this call's; None where its own is to be sent, as in every doubt."""
+    """Return the signal to send in place of the one in this call; None to send that one, also if anything is unclear."""
     try:
         return _stop_signal(runtime, invocation)
-    except Exception:  # stopping never depends on us, whatever our fault
+    except Exception:  # an internal error must not prevent a stop
         return None
 
 

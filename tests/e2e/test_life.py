@@ -197,5 +197,5 @@ def test_an_nri_that_cannot_add_arguments_says_so(pod_life: Life) -> None:
     assert pod_life.state == "running", pod_life.log
     assert pod_life.taken == ["first", "second"]
     assert "GREETING" not in pod_life.environment
-    assert "cannot add arguments" in pod_life.told and "systemd.setenv=GREETING=\\u2026" in pod_life.told
+    assert "new arguments: unsupported by" in pod_life.told and "systemd.setenv=GREETING=\\u2026" in pod_life.told
     assert "hello world" not in pod_life.told

@@ -96,7 +96,7 @@ CASES: dict[str, Case] = {
     "gvisor-docs": Case(versions=BOTH, options={}),
     "oke": Case(versions=BOTH, behind="/usr/sbin/runc"),
     "old-version-1": Case(versions=(OLD,)),
-    "docker-package": Case(versions=BOTH, refused="turns containerd's CRI plugin off"),
+    "docker-package": Case(versions=BOTH, refused="disables containerd's CRI plugin"),
     "windows-editor": Case(versions=(OLD,)),
     "windows-lines": Case(versions=(NEW,), written=ANEW),
     "k3s-drop-ins": Case(

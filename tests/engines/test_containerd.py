@@ -382,7 +382,7 @@ def test_handler_that_was_written_by_hand_gets_what_it_lacks() -> None:
     node = Node("containerd", {MAIN: BY_HAND})
     done = node.install()
     assert done.kept == [
-        f"{MAIN}: plugins.{V2}.containerd.runtimes.systemd.options.BinaryName was changed by somebody else, and stays so"
+        f"{MAIN}: plugins.{V2}.containerd.runtimes.systemd.options.BinaryName: changed by someone else; left unchanged"
     ]
     ours = node.value()["plugins"][V2]["containerd"]["runtimes"]["systemd"]
     assert ours["options"] == {"BinaryName": "/opt/oci-systemd-runtime"}
@@ -403,11 +403,11 @@ def test_handler_that_lacks_nothing_is_none_of_ours() -> None:
 
 
 TAKEN = {
-    "runc's": ("runc", {MAIN: text("containerd-1.7.toml")}, "'runc' already, which calls 'runc'"),
+    "runc's": ("runc", {MAIN: text("containerd-1.7.toml")}, "'runc': already exists in containerd, and calls 'runc'"),
     "another program's": (
         "x",
         {MAIN: f"version = 3\n[plugins.'{V3}'.containerd.runtimes.x.options]\nBinaryName = '/opt/y'\n"},
-        "'x' already, which calls '/opt/y'",
+        "'x': already exists in containerd, and calls '/opt/y'",
     ),
     "in a drop-in of k0s": (
         "x",
@@ -420,7 +420,7 @@ TAKEN = {
     "in an imported file": (
         "nvidia",
         {MAIN: 'version = 3\nimports = ["a/*"]', "/etc/containerd/a/99": text("nvidia-3.toml")},
-        "'nvidia' already, which calls '/usr/bin/nvidia-container-runtime'",
+        "'nvidia': already exists in containerd, and calls '/usr/bin/nvidia-container-runtime'",
     ),
 }
 
@@ -449,16 +449,16 @@ def test_plugin_that_is_off_is_said(files: dict[str, str]) -> None:
 
 
 REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
-    "version 1 on 2.x": ({MAIN: "[plugins.cri]\nx = 1\n"}, "2.1.9", "is of version 1"),
+    "version 1 on 2.x": ({MAIN: "[plugins.cri]\nx = 1\n"}, "2.1.9", "version 1, in which containerd 2 ignores handlers"),
     "version 1 on any": ({MAIN: "[plugins.cri]\nx = 1\n"}, "", "containerd config migrate"),
-    "no TOML": ({MAIN: "version = 2\n[x\n"}, "", r"is no TOML: .*line 2.*stays as it is"),
-    "no TOML in an import": ({MAIN: 'version = 3\nimports = ["x"]\n', "/etc/containerd/x": "="}, "", "containerd/x is no TOML"),
+    "no TOML": ({MAIN: "version = 2\n[x\n"}, "", r"invalid TOML: .*line 2.*unchanged"),
+    "no TOML in an import": ({MAIN: 'version = 3\nimports = ["x"]\n', "/etc/containerd/x": "="}, "", "containerd/x: invalid TOML"),
     "a key twice": ({MAIN: "version = 2\nversion = 2\n"}, "", "line 2"),
-    "a version that is a word": ({MAIN: 'version = "3"\n'}, "", "version is '3', which is not what can stand there"),
+    "a version that is a word": ({MAIN: 'version = "3"\n'}, "", "version: unexpected value '3'"),
     "imports that are a word": ({MAIN: 'version = 3\nimports = "/etc/x"\n'}, "", "imports is '/etc/x'"),
-    "runtimes that are a word": ({MAIN: f'version = 2\n[plugins."{V2}".containerd]\nruntimes = 1\n'}, "", "'runtimes' is no table"),
+    "runtimes that are a word": ({MAIN: f'version = 2\n[plugins."{V2}".containerd]\nruntimes = 1\n'}, "", "is not a table"),
     "a handler that is a word": ({MAIN: f'version = 2\n[plugins."{V2}".containerd.runtimes]\nsystemd = "x"\n'}, "", "is 'x'"),
-    "plugins that are a list": ({MAIN: "version = 2\n[[plugins]]\n"}, "", "'plugins' is no table"),
+    "plugins that are a list": ({MAIN: "version = 2\n[[plugins]]\n"}, "", "'plugins' is no"),
     "nested beyond measure": ({MAIN: "version = 2\nx = " + "[" * 150 + "]" * 150}, "", "more than 100 tables and lists"),
     "nested beyond reading": ({MAIN: "version = 2\nx = " + "[" * 9999}, "", "is no TOML"),
 }  # fmt: skip
@@ -572,17 +572,17 @@ REFUSED_TEMPLATES = {
             "config.toml.tmpl": f'{BASE}[plugins."{V2}".containerd.runtimes."systemd"]\n',
         },
         {},
-        "has a handler 'systemd' already",
+        "handler 'systemd': already exists",
     ),
     "only its options": (
         {"config.toml": text("k3s-1.30.toml"), "config.toml.tmpl": f"[x.runtimes.'systemd'.options]\n"},  # noqa: F541
         {},
-        "has a handler 'systemd' already",
+        "handler 'systemd': already exists",
     ),
     "half a block": (
         {"config.toml": text("k3s-1.30.toml"), "config.toml.tmpl": BASE + "# oci-systemd: begin\n"},
         {},
-        "without the other",
+        "only one of the lines",
     ),
     "a block that is no TOML": (
         {
@@ -590,7 +590,7 @@ REFUSED_TEMPLATES = {
             "config.toml.tmpl": "# oci-systemd: begin\n{{ x }}\n# oci-systemd: end\n",
         },
         {},
-        "has no TOML between",
+        "invalid TOML between",
     ),
 }
 
@@ -604,7 +604,7 @@ def test_template_that_cannot_take_it_is_told(files: dict[str, str], wanted: dic
 
 @pytest.mark.parametrize("main", [f"{K0S}/containerd.toml", MICROK8S])
 def test_file_that_a_distribution_brings_is_not_made_for_it(main: str) -> None:
-    with pytest.raises(Problem, match="start it once"):
+    with pytest.raises(Problem, match="start the engine once"):
         Node("containerd", {}, main).install()
 
 
@@ -614,12 +614,12 @@ IN_THE_WAY = {
     "a missing import": (
         {MAIN: 'version = 3\nimports = ["/x.toml"]\n'},
         BOTH[1],
-        f"{MAIN} imports '/x.toml', which does not exist",
+        f"{MAIN}: imports '/x.toml', which does not exist",
     ),
     "no import": (
         {MAIN: "version = 3\n", "/etc/x.toml": text("nvidia-3.toml")},
         BOTH[1],
-        f"no file that {MAIN} imports has it",
+        f"{MAIN}: does not import the file with the handler",
     ),
     "a later table": (
         {
@@ -635,7 +635,7 @@ IN_THE_WAY = {
             "/etc/containerd/x.toml": "version = 3\n",
         },
         BOTH[1],
-        "/etc/containerd/x.toml is of version 3",
+        "/etc/containerd/x.toml: has version 3",
     ),
     "nothing": ({MAIN: text("nvidia-3.toml")}, BOTH[1], ""),
     "no file": ({}, BOTH[1], ""),

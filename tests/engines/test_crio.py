@@ -99,9 +99,9 @@ def test_default_in_a_file_that_is_read_later_is_told() -> None:
 
 
 REFUSED = {
-    "a handler of that name": ("crun", PACKAGED, "has a handler 'crun' already"),
-    "no TOML": ("systemd", {f"{FOLDER}/x": "x"}, f"{FOLDER}/x is no TOML"),
-    "our file is somebody's word": ("systemd", {OURS: "crio = 1"}, "'crio' is no table"),
+    "a handler of that name": ("crun", PACKAGED, "handler 'crun': already exists"),
+    "no TOML": ("systemd", {f"{FOLDER}/x": "x"}, f"{FOLDER}/x: invalid TOML"),
+    "our file is somebody's word": ("systemd", {OURS: "crio = 1"}, "'crio' is not a table"),
 }
 
 

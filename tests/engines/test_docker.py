@@ -71,9 +71,9 @@ DAMAGED = {
     "single quotes": ("{'debug': true}", "line 1, column 2"),
     "a key twice": ('{"debug": true, "debug": false}', "duplicate key 'debug'"),
     "a key twice, deep": ('{"log-opts": {"a": "1", "a": "2"}}', "duplicate key 'a'"),
-    "a list": ("[]", "holds no JSON object"),
-    "a word": ('"debug"', "holds no JSON object"),
-    "null": ("null", "holds no JSON object"),
+    "a list": ("[]", "not a JSON object"),
+    "a word": ('"debug"', "not a JSON object"),
+    "null": ("null", "not a JSON object"),
     "NaN": ('{"x": NaN}', "invalid JSON: NaN is not a value"),
     "TOML": ("debug = true\n", "line 1, column 1"),
     "nested beyond measure": ('{"x":' + "[" * 150 + "]" * 150 + "}", "more than 100"),
@@ -87,7 +87,7 @@ def test_damaged_file_stays_and_is_told(given: str, said: str) -> None:
     with pytest.raises(Problem, match=said) as error:
         node.install()
     assert str(error.value).startswith(MAIN)
-    assert "it stays as it is" in str(error.value)
+    assert "which is unchanged" in str(error.value)
     assert node.files == {MAIN: given}
 
 
@@ -103,13 +103,18 @@ def test_damaged_meanwhile_is_told_when_it_is_taken_back(given: str, said: str) 
 
 
 REFUSED: dict[str, tuple[str, str, dict[str, Any], str]] = {
-    "Docker's own": ("runc", "{}", {}, "keeps the name runc for itself"),
-    "another program": ("x", '{"runtimes": {"x": {"path": "/y"}}}', {}, "has a runtime 'x' already, '/y'"),
+    "Docker's own": ("runc", "{}", {}, "runtime 'runc': reserved by Docker"),
+    "another program": ("x", '{"runtimes": {"x": {"path": "/y"}}}', {}, "runtime 'x': already exists"),
     "another shim": ("x", '{"runtimes": {"x": {"runtimeType": "io.y.v1"}}}', {}, "already, 'io.y.v1'"),
-    "nothing that is known": ("x", '{"runtimes": {"x": {}}}', {}, "has a runtime 'x' already"),
-    "a word": ("x", '{"runtimes": {"x": "y"}}', {}, "runtimes.x is 'y', which is not what can stand there"),
-    "runtimes in a list": ("x", '{"runtimes": []}', {}, "'runtimes' is no table"),
-    "a default that is no word": ("x", '{"default-runtime": 1}', {"default": True}, "default-runtime is 1"),
+    "nothing that is known": ("x", '{"runtimes": {"x": {}}}', {}, "runtime 'x': already exists"),
+    "a word": ("x", '{"runtimes": {"x": "y"}}', {}, "runtimes.x: unexpected value 'y'"),
+    "runtimes in a list": ("x", '{"runtimes": []}', {}, "'runtimes' is not a table"),
+    "a default that is no word": (
+        "x",
+        '{"default-runtime": 1}',
+        {"default": True},
+        "default-runtime: unexpected value 1",
+    ),
 }
 
 

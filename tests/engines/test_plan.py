@@ -478,9 +478,9 @@ def test_stub_that_somebody_changed_stays_until_it_goes() -> None:
     node, path = stubbed({})
     node.install(binary=path)
     node.files[path] += "# mine\n"
-    assert node.install(binary=path).kept == [f"{path} was changed by somebody else, and stays so"]
+    assert node.install(binary=path).kept == [f"{path}: changed by someone else; left unchanged"]
     (kept,) = node.uninstall().kept
-    assert kept.startswith(f"{path} was changed since, and stays")
+    assert kept.startswith(f"{path}: changed since install; left unchanged")
     assert node.files == {path: f"{node.stub[0].value}# mine\n"}
 
 
@@ -490,15 +490,15 @@ def test_stub_that_somebody_changed_stays_until_it_goes() -> None:
 KEPT: dict[str, tuple[Change, str]] = {
     "the default": (
         turn('default_runtime_name = "systemd"', 'default_runtime_name = "kata"'),
-        f"{MAIN}: plugins.{V2}.containerd.default_runtime_name was changed since, and stays 'kata'",
+        f"{MAIN}: plugins.{V2}.containerd.default_runtime_name: changed since install; left unchanged ('kata')",
     ),
     "the default as a number": (
         turn('default_runtime_name = "systemd"', "default_runtime_name = 1"),
-        f"{MAIN}: plugins.{V2}.containerd.default_runtime_name was changed since, and stays 1",
+        f"{MAIN}: plugins.{V2}.containerd.default_runtime_name: changed since install; left unchanged (1)",
     ),
     "our table is a word by now": (
         lambda node: node.files.update({MAIN: f'version = 2\nplugins."{V2}".containerd.runtimes = {{systemd="x"}}'}),
-        f"{MAIN}: plugins.{V2}.containerd.runtimes.systemd was changed since, and stays 'x'",
+        f"{MAIN}: plugins.{V2}.containerd.runtimes.systemd: changed since install; left unchanged ('x')",
     ),
 }
 
@@ -518,7 +518,7 @@ def test_version_that_is_needed_stays_and_is_told() -> None:
     node = Node("containerd", {MAIN: ""})
     node.install()
     add('[plugins."x"]\ny = 1\n')(node)
-    assert node.uninstall().kept == [f"{MAIN}: version stays: what is written there by now needs it"]
+    assert node.uninstall().kept == [f"{MAIN}: version: needed by other settings in the file; left unchanged"]
     assert node.value() == {"version": 2, "plugins": {"x": {"y": 1}}}
 
 

@@ -105,13 +105,13 @@ REFUSED: dict[str, tuple[str, dict[str, str], dict[str, Any], str]] = {
         "x",
         {MAIN: '[engine.runtimes]\nx = ["/y"]\n'},
         {},
-        "has a runtime 'x' already, '/y'",
+        "runtime 'x': already exists",
     ),
     "a default that is read later": (
         "x",
         {f"{FOLDER}/99.conf": '[engine]\nruntime = "runc"\n'},
         {"default": True},
-        "99.conf sets runtime, and is read after",
+        "99.conf: sets runtime, and is read after",
     ),
     "hooks that are read later": (
         "x",
@@ -119,7 +119,7 @@ REFUSED: dict[str, tuple[str, dict[str, str], dict[str, Any], str]] = {
         {"hooks": HOOKS},
         "99.conf sets hooks_dir, and is read after",
     ),
-    "no TOML": ("x", {VENDOR: "x"}, {}, f"{VENDOR} is no TOML"),
+    "no TOML": ("x", {VENDOR: "x"}, {}, f"{VENDOR}: invalid TOML"),
 }
 
 

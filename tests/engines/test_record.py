@@ -65,7 +65,7 @@ DAMAGED: dict[str, Any] = {
     "files in a word": value(created="/a"),
     "folders of lists": value(folders=[[]]),
     "the whole of a file that is no text": value(**entry(at=[])),
-    "a file that is ours whole and in places": value(
+    "a file that is ours as a whole and in parts": value(
         entries=[*value()["entries"], *value(**entry(file="/b"))["entries"]]
     ),
     "no command": {key: each for key, each in value().items() if key != "restart"},

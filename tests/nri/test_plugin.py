@@ -63,7 +63,7 @@ def test_what_is_not_wanted_never_fails(given: dict[str, Any], monkeypatch: pyte
     monkeypatch.setattr(answers, "adjust", broken)
     asked = Asked()
     assert asked.create(request(given)) is None
-    assert "a fault in oci-systemd" in asked.last.reason
+    assert "internal error in oci-systemd" in asked.last.reason
 
 
 def broken(*given: object) -> Any:
@@ -172,7 +172,7 @@ def test_a_container_that_is_none_does_not_fail(message: Any) -> None:
     response = MESSAGES["Response"].FromString(asked.plugin.answer(call.SerializeToString()))
     assert (response.status.code, response.payload) == (0, b"")
     asked.rest()
-    assert "a CreateContainerRequest was not understood" in asked.last.reason
+    assert "invalid CreateContainerRequest" in asked.last.reason
 
 
 def test_verbose_shows_request_and_adjustment() -> None:
@@ -206,7 +206,7 @@ def running(given: dict[str, Any], id: str = ID, state: int = RUNNING) -> Any:
 
 
 MISSED: dict[str, tuple[Any, bool]] = {
-    "systemd as it was described": (running(spec()), True),
+    "systemd runs unmodified": (running(spec()), True),
     "systemd that was adjusted": (running(spec(annotations={"x": ""})), False),
     "systemd that has stopped": (running(spec(), state=STOPPED), False),
     "another": (running(spec("/bin/sh")), False),

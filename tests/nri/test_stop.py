@@ -46,12 +46,12 @@ ENGINES: dict[str, tuple[str, str, dict[str, str], list[str], list[str]]] = {
     "containerd 2.10": ("containerd", "v2.10.1", {}, ["or lifecycle.stopSignal SIGRTMIN+3 in the pod"], [IGNORED]),
     "another": ("other", "1.0", {}, ["or lifecycle.stopSignal SIGRTMIN+3 in the pod"], [IGNORED]),
     "another signal": (*CONTAINERD, {STOP_SIGNAL: "SIGINT"}, ["STOPSIGNAL SIGINT in the image"], []),
-    "CRI-O": ("cri-o", "1.37.0", CRIO, ["CRI-O sends it SIGTERM", "STOPSIGNAL SIGRTMIN+3 in the image"], []),
+    "CRI-O": ("cri-o", "1.37.0", CRIO, ["CRI-O sends SIGTERM", "STOPSIGNAL SIGRTMIN+3 in the image"], []),
     "CRI-O, another STOPSIGNAL": (
         "cri-o",
         "1.37.0",
         {**CRIO, IMAGE_SIGNAL: "SIGINT"},
-        ["CRI-O sends it SIGINT"],
+        ["CRI-O sends SIGINT"],
         [],
     ),
 }
@@ -156,7 +156,9 @@ def test_a_scope_is_stopped_by_the_stop_signal(path: str, value: str) -> None:
     asked = connected()
     assert asked.create(pod(path=path)).annotations.get(KILL_SIGNAL, "") == value
     assert [word for _, word in told(asked) if "does not tell its cgroup" in word] == (
-        [] if path else ["the engine does not tell its cgroup: a host that shuts down may kill it after 90 s"]
+        []
+        if path
+        else ["the engine does not report the container's cgroup: a host that shuts down may kill it after 90 s"]
     )
 
 

@@ -229,7 +229,7 @@ def test_plugin_finds_what_it_needs(installed: Node) -> None:
     installed.start(*words, log="/run/nri.log")
     said = until(installed.path("/run/nri.log").read_text, lambda text: "\n" in text, 20)
     installed.run("sh", "-c", "kill $(cat /run/nri.log.pid)", check=False)
-    assert "the runtime cannot be reached at /run/none.sock" in said, said
+    assert "runtime at /run/none.sock: cannot connect" in said, said
     entry = Entry("warning", "runtime", None, "")
     assert [*json.loads(said.splitlines()[0])] == [*entry.fields(0)], said
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.packaging.test_documents import PAGES, README, SOURCE, code, targets
+from tests.documents import SOURCE
+from tests.packaging.test_documents import PAGES, README, code, targets
 from tests.pristine.cases import CASES, WITHOUT
 from tests.pristine.files import left, listing
 

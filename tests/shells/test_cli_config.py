@@ -65,17 +65,17 @@ MISTAKES = {
         '[log]\nlevel = "loud"\n[tmpfs]\nsise = 1\npaths = ["/"]\n',
         ["line 2: setting log.level", "line 4: unknown setting tmpfs.sise", "line 5: setting tmpfs.paths"],
     ),
-    "no TOML": ("[tmpfs\n", ["is no TOML: "]),
+    "no TOML": ("[tmpfs\n", ["invalid TOML: "]),
     "dotted keys among tables": (
         'log.level = "loud"\n[tmpfs]\nsise = 1\n',
         ["line 1: setting log.level", "line 3: unknown setting tmpfs.sise"],
     ),
     "a dotted key of no table": ("#\ncgroups.oom = 1\n", ["line 2: unknown setting cgroups; did you mean cgroup?"]),
     "a dotted key below a setting": ("#\ntmpfs.size.x = 1\n", ["line 2: setting tmpfs.size is"]),
-    "a dotted key twice": ("tmpfs.size = ''\ntmpfs.size = ''\n", ["is no TOML: ", "line 2"]),
-    "a header of a dotted key's table": ("tmpfs.copy_up = true\n[tmpfs]\n", ["is no TOML: ", "line 2"]),
+    "a dotted key twice": ("tmpfs.size = ''\ntmpfs.size = ''\n", ["invalid TOML: ", "line 2"]),
+    "a header of a dotted key's table": ("tmpfs.copy_up = true\n[tmpfs]\n", ["invalid TOML: ", "line 2"]),
     "a table's header with a dot": ("[tmpfs.size]\nx = 1\n", ["line 1: setting tmpfs.size is"]),
-    "a key twice": ("[tmpfs]\n[tmpfs]\n", ["is no TOML: ", "line 2"]),
+    "a key twice": ("[tmpfs]\n[tmpfs]\n", ["invalid TOML: ", "line 2"]),
 }
 
 

@@ -224,7 +224,7 @@ RUNTIMES = {
     "a file that is no program": ("/etc/passwd", "is not there"),
     "ourselves": (f"/{LAUNCHER}", "no other program"),
     "ourselves by a link": ("/usr/bin/link", "no other program"),
-    "a path that no script holds": ("/opt/my crun", "stands in a script"),
+    "a path that no script holds": ("/opt/my crun", "unsupported in a script"),
 }
 
 
@@ -376,14 +376,14 @@ def test_moving_to_another_file_leaves_the_first_as_it_was(root: Path) -> None:
 def test_handler_that_is_no_name_is_told(handler: str, root: Path) -> None:
     result = run(root, "install", "docker", f"--handler={handler}")
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
-    assert "is no name for a handler" in result.stderr
+    assert "invalid; use up to 63" in result.stderr
     assert "\x1b" not in result.stderr
 
 
 def test_damaged_file_is_told_with_its_place(root: Path) -> None:
     config(root / "etc/docker/daemon.json", '{\n  "debug": true,\n}\n')
-    assert "/etc/docker/daemon.json is no JSON: " in (sentence := refused(root, "install", "docker"))
-    assert "line 3, column 1; it stays as it is" in sentence
+    assert "/etc/docker/daemon.json: invalid JSON: " in (sentence := refused(root, "install", "docker"))
+    assert "line 3, column 1; correct the file" in sentence
 
 
 def test_two_handlers_side_by_side(root: Path) -> None:
@@ -415,7 +415,8 @@ def test_changes_of_others_are_kept_and_told(root: Path) -> None:
     result = run(root, "uninstall", "docker")
     assert (result.exit_code, path.read_text()) == (0, '{"default-runtime": "kata"}')
     assert (
-        result.stderr == "oci-systemd: /etc/docker/daemon.json: default-runtime was changed since, and stays 'kata'\n"
+        result.stderr
+        == "oci-systemd: /etc/docker/daemon.json: default-runtime: changed since install; left unchanged ('kata')\n"
     )
 
 
@@ -548,8 +549,7 @@ def test_folder_that_may_not_be_written_is_one_sentence(closed: Path) -> None:
     result = as_nobody(closed, "install", "docker")
     assert (result.returncode, result.stdout) == (2, "")
     assert (
-        result.stderr
-        == f"oci-systemd: {closed}/etc/oci-systemd cannot be written: Permission denied; all is as it was\n"
+        result.stderr == f"oci-systemd: {closed}/etc/oci-systemd: cannot write: Permission denied; no file is changed\n"
     )
     (closed / "etc").chmod(0o755)
     assert files(closed) == before
@@ -561,7 +561,7 @@ def test_file_that_may_not_be_read_is_one_sentence(what: str, closed: Path) -> N
     (path if what == "file" else path.parent).chmod(0)
     result = as_nobody(closed, "install", *DRY, "docker")
     assert (result.returncode, result.stdout) == (2, "")
-    assert "/etc/docker/daemon.json cannot be read: Permission denied" in result.stderr
+    assert "/etc/docker/daemon.json: cannot read: Permission denied" in result.stderr
     (path if what == "file" else path.parent).chmod(0o755)
 
 
@@ -582,7 +582,7 @@ def test_root_that_is_no_folder_is_told(command: str, given: str, tmp_path: Path
     (tmp_path / "b").symlink_to("a")
     result = run(tmp_path / "a" if given == "LOOP" else Path(given), command, "docker")
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
-    assert "is no directory" in result.stderr
+    assert "not a directory" in result.stderr
     assert "\x1b" not in result.stderr
 
 

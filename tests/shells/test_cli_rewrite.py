@@ -226,13 +226,13 @@ def test_an_annotation_that_is_there_already_changes_no_byte(tmp_path: Path) -> 
 
 
 SENTENCES = {
-    "missing": (None, (), "config.json cannot be read: No such file or directory"),
-    "empty": (b" \n", (), "config.json cannot be used: it is empty"),
-    "not JSON": (NOT_JSON, (), "config.json cannot be used: it is not JSON"),
-    "not UTF-8": (b'{"a": "\xff"}', (), "it is not UTF-8: byte 7 is 0xff"),
-    "wrong type": (WRONG_TYPE, (), "config.json cannot be used: process: expected an object, found an array"),
-    "no object": (b"[]", (), "config.json cannot be used: spec: expected an object, found an array"),
-    "too deep": (b"[" * 100_000, (), "config.json cannot be used: invalid JSON: nested too deeply"),
+    "missing": (None, (), "config.json: cannot read: No such file or directory"),
+    "empty": (b" \n", (), "config.json: the file is empty"),
+    "not JSON": (NOT_JSON, (), "config.json: invalid JSON"),
+    "not UTF-8": (b'{"a": "\xff"}', (), "not UTF-8: byte 7 is 0xff"),
+    "wrong type": (WRONG_TYPE, (), "config.json: process: expected an object, found an array"),
+    "no object": (b"[]", (), "config.json: spec: expected an object, found an array"),
+    "too deep": (b"[" * 100_000, (), "config.json: invalid JSON: nested too deeply"),
     "duplicate keys": (b'{"a": 1, "a": 2}', (), "duplicate key 'a' in one object"),
     "refused": (REFUSED, (), "is refused: annotation io.systemd.container: invalid value 'yes'; use"),
     "unknown setting": (WANTED, ("--set", "tmpfs.sise=1"), "unknown setting tmpfs.sise; did you mean tmpfs.size?"),
@@ -348,7 +348,7 @@ def test_a_broken_settings_file_that_is_named_fails_at_once(before: bool, tmp_pa
     arguments = [*words, "rewrite", str(path)] if before else ["rewrite", *words, str(path)]
     result = CliRunner().invoke(cli, arguments)
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
-    assert "gone.toml cannot be read" in result.stderr
+    assert "gone.toml: cannot read" in result.stderr
 
 
 def test_the_root_file_system_is_looked_at_where_it_is_there(tmp_path: Path) -> None:

@@ -41,8 +41,8 @@ def unmarked(root: Path) -> Mapping[str, object]:
 
 def test_restart_where_no_systemd_runs_changes_nothing(root: Path) -> None:
     assert refused(root, *AUTO) == (
-        f"oci-systemd: systemd does not run below {root}: leave --restart out, and do then what "
-        "`systemctl restart containerd` would\n"
+        f"oci-systemd: systemd is not running below {root}; leave out --restart, and restart the engine yourself "
+        "(`systemctl restart containerd`)\n"
     )
 
 
@@ -102,14 +102,18 @@ def test_engine_that_does_not_come_up_gets_its_files_back(booted: Path, state: s
     before = files(booted)
     result = run(booted, *AUTO)
     assert result.exit_code == 2
-    assert "containerd does not stay up after its restart: see `journalctl -u containerd`; rolled back" in result.stderr
+    assert (
+        "containerd: does not stay up after the restart; see `journalctl -u containerd`; rolled back" in result.stderr
+    )
     assert starts(booted) == 2
     assert unmarked(booted) == before
 
 
 @pytest.mark.skipif(Path("/run/systemd/system").is_dir(), reason="systemd runs here")
 def test_restart_without_systemd_is_told() -> None:
-    with pytest.raises(Problem, match=r"systemd does not run here: leave --restart out.*`systemctl restart x` would"):
+    with pytest.raises(
+        Problem, match=r"systemd is not running here; leave out --restart, .* \(`systemctl restart x`\)"
+    ):
         commands.check_systemd("systemctl restart x")
 
 
@@ -295,7 +299,7 @@ def test_unit_that_does_not_run_is_not_started(booted: Path) -> None:
     """It may be a server's, on a node that runs the agent's."""
     fail(booted, "inactive", "dead")
     program(booted / "usr/bin/busctl", BUSCTL.replace("echo 's \"active\"'", "echo 's \"inactive\"'"))
-    assert "containerd does not run: leave --restart out, and start it" in refused(booted, *AUTO)
+    assert "containerd: not running; leave out --restart, and start it" in refused(booted, *AUTO)
 
 
 @pytest.mark.parametrize("words", [AUTO, BACK])

@@ -199,8 +199,8 @@ TROUBLES = {
     "two lines of it": ("echo first >&2; echo second >&2; exit 1", "state failed: second"),
     "no word": ("exit 3", "state failed: exit status 3"),
     "escapes": ("printf '\\033[31mred' >&2; exit 1", "state failed: \\x1b[31mred"),
-    "no JSON": ("echo {", "the runc state is no JSON"),
-    "no object": ("echo []", "the runc state is no JSON object"),
+    "no JSON": ("echo {", "runc state: invalid JSON"),
+    "no object": ("echo []", "runc state: not a JSON object"),
     "a signal": ("kill -9 $$", "state failed: exit status -9"),
 }
 
@@ -221,7 +221,7 @@ def test_a_runtime_that_hangs_is_not_waited_for(script: str, tmp_path: Path, mon
     states, troubles = asked(tmp_path, good=state("/b"), bad=script)
     assert time.monotonic() - started < 15
     assert len(states) == 1
-    assert "state does not come to its end" in troubles[0]
+    assert "state: timed out after " in troubles[0]
 
 
 def test_after_a_time_no_more_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,7 +234,7 @@ def test_after_a_time_no_more_is_asked(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_missing_runtime_is_trouble(tmp_path: Path) -> None:
     put(tmp_path, "one", state("/b"), kind="crun")
     found = entries([str(tmp_path)], KINDS)[0]
-    assert [trouble.cause for trouble in ask(found, lambda kind: "")[1]] == ["there is no crun here"]
+    assert [trouble.cause for trouble in ask(found, lambda kind: "")[1]] == ["crun: not found"]
     assert "cannot be started" in ask(found, lambda kind: str(tmp_path / "gone"))[1][0].cause
 
 
@@ -271,4 +271,4 @@ def test_nobody_but_root_asks_in_anothers_name(open_folder: Path) -> None:
         found = entries([str(open_folder / "runc")], KINDS)[0]
         return [trouble.cause for trouble in ask(found, lambda kind: str(open_folder / "bin/runc"))[1]]
 
-    assert as_nobody(causes) == ["user 1000 owns this state, and only root may ask for it in their name"]
+    assert as_nobody(causes) == ["the state belongs to user 1000; only root can read it"]

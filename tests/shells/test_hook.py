@@ -104,8 +104,8 @@ def test_it_needs_no_environment_at_all(bundle: Path) -> None:
 
 SENTENCES = {
     "refused": (REFUSED, b"annotation io.systemd.container: invalid value 'yes'; use"),
-    "empty": (b"", b"config.json on stdin cannot be used: it is empty"),
-    "not JSON": (b"{", b"config.json on stdin cannot be used: it is not JSON"),
+    "empty": (b"", b"config.json on stdin: the file is empty"),
+    "not JSON": (b"{", b"config.json on stdin: invalid JSON"),
     "wrong type": (b'{"process": 1}', b"process is a number where an object belongs"),
     "no object": (b"null", b"the spec is null where an object belongs"),
     "not UTF-8": (b"\xff", b"it is not UTF-8"),

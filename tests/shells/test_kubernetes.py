@@ -160,9 +160,7 @@ def test_a_name_stays_one_part_of_the_path(api: Api) -> None:
 @pytest.mark.parametrize("status", [401, 403])
 def test_without_the_right_it_is_told(api: Api, status: int) -> None:
     api.status = status
-    with pytest.raises(
-        kubernetes.Unable, match=r"the label oci-systemd/handler of node node-1 is left as it is: nodes"
-    ):
+    with pytest.raises(kubernetes.Unable, match=r"node node-1: label oci-systemd/handler is unchanged: nodes"):
         kubernetes.label(NODE, "systemd")
     assert len(api.asked) > 1  # an API server that was just started says so to everybody
 
@@ -191,7 +189,9 @@ def test_a_server_that_is_away_for_a_moment_is_waited_for(api: Api, monkeypatch:
 
 def test_the_label_of_another_handler_stays(api: Api) -> None:
     api.labels = {"oci-systemd/handler": "late"}
-    with pytest.raises(kubernetes.Unable, match="of node node-1 is left as it is: it is 'late', another handler's"):
+    with pytest.raises(
+        kubernetes.Unable, match="node node-1: label oci-systemd/handler is unchanged: its value is 'late'"
+    ):
         kubernetes.unlabel(NODE, "systemd")
     assert api.labels == {"oci-systemd/handler": "late"}
 
@@ -205,14 +205,14 @@ def test_a_label_that_is_gone_already_is_no_trouble(api: Api) -> None:
 @pytest.mark.parametrize("what", ["label", "unlabel"])
 def test_a_patch_that_cannot_be_carried_out_is_a_problem(api: Api, what: str) -> None:
     api.status = 422
-    with pytest.raises(Problem, match="the API server answers 422"):
+    with pytest.raises(Problem, match="the API server answered 422"):
         getattr(kubernetes, what)(NODE, "systemd")
 
 
 def test_any_other_answer_is_a_problem(api: Api) -> None:
     api.status = 404
     with pytest.raises(
-        Problem, match=r"node node-1 could not be labelled oci-systemd/handler: the API server answers 404"
+        Problem, match=r"node node-1: cannot change label oci-systemd/handler: the API server answered 404"
     ):
         kubernetes.label(NODE, "systemd")
 
@@ -220,14 +220,14 @@ def test_any_other_answer_is_a_problem(api: Api) -> None:
 def test_a_server_that_the_cluster_did_not_sign_is_not_asked(api: Api, tmp_path: Path) -> None:
     _, other = certificate(tmp_path)
     (kubernetes.ACCOUNT / "ca.crt").write_text(other.read_text())
-    with pytest.raises(Problem, match=r"cannot be asked: .*certificate"):
+    with pytest.raises(Problem, match=r"cannot connect: .*certificate"):
         kubernetes.label(NODE, "systemd")
     assert api.asked == []
 
 
 def test_outside_of_a_pod_it_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(kubernetes, "ACCOUNT", tmp_path)
-    with pytest.raises(Problem, match="--node is for a pod of the cluster"):
+    with pytest.raises(Problem, match="--node works only in a pod of the cluster"):
         kubernetes.label(NODE, "systemd")
 
 
@@ -271,7 +271,7 @@ def test_a_node_that_may_not_be_labelled_has_the_handler_all_the_same(api: Api, 
     run(root, "install", "containerd")
     api.status = 403
     result = run(root, "install", "containerd", "--node", NODE)
-    assert (result.exit_code, "is left as it is" in result.stderr) == (0, True)
+    assert (result.exit_code, "is unchanged" in result.stderr) == (0, True)
 
 
 def test_the_label_goes_before_the_handler_does(api: Api, root: Path) -> None:

@@ -55,7 +55,7 @@ def test_a_signal_that_is_not_the_wanted_one_is_told() -> None:
 
 
 def test_without_a_record_sigterm_stays() -> None:
-    assert stop("containerd", {}, front=True).words == "none is recorded: SIGTERM stays"
+    assert stop("containerd", {}, front=True).words == "none recorded: SIGTERM is kept"
 
 
 def state(bundle: object = "", pid: int = 0) -> State:

@@ -1,5 +1,5 @@
-"""Configuration files as texts that are changed in place: `text` what they have in common, then a file for each format.
+"""Configuration files as texts that are changed in place: `text` has the common part, then there is a file for each format.
 
-Law: comments, order, indentation and spelling of what does not change are the user's. A change that the format's own parser
-does not read back as it was meant is refused.
+Law: comments, order, indentation and spelling of unchanged parts stay. Each change is read back with the format's own parser, and
+refused if the result differs.
 """

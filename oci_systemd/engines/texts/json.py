@@ -1,4 +1,4 @@
-"""JSON, changed in place by our own patch: what does not change keeps its bytes."""
+"""JSON, changed in place by `json_text.patch`: unchanged parts keep their bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class JsonText(Text):
-    """JSON, where what does not change keeps its bytes."""
+    """JSON text; unchanged parts keep their bytes."""
 
     def __init__(self, file: str, text: str) -> None:
         self.mark = MARK if text.startswith(MARK) else ""
@@ -23,14 +23,14 @@ class JsonText(Text):
         try:
             self.given, self.old = parse(text.encode() if text.strip() else b"{}")
         except SpecError as problem:
-            raise damaged(file, str(problem).replace("it is not JSON", "is no JSON", 1)) from None
+            raise damaged(file, str(problem)) from None
         if not isinstance(self.old, dict):
-            raise damaged(file, "holds no JSON object")
+            raise damaged(file, "not a JSON object")
         super().__init__(file, self.old)
         self.value = copy.deepcopy(self.old)
 
     def text(self) -> str:
-        if not self.old:  # nothing whose style could be followed
+        if not self.old:  # there is no style to follow
             new = json.dumps(self.value, indent=2, ensure_ascii=False) + "\n"
             return self.mark + (new if self.value else self.given)
         text = self.mark + patch(self.given, self.old, _shared(self.old, cast("Json", self.value)))
@@ -48,7 +48,7 @@ class JsonText(Text):
 
 
 def _solid(value: Json) -> Json:
-    """`value` without what is null or an empty object: Docker takes both for absent."""
+    """Return `value` without null and empty objects, which Docker treats as absent."""
     if not isinstance(value, dict):
         return value
     items = ((key, _solid(each)) for key, each in value.items())
@@ -56,7 +56,7 @@ def _solid(value: Json) -> Json:
 
 
 def _shared(old: Json, new: Json) -> Json:
-    """`new`, with `old`'s own objects where they are equal: `patch` keeps the text of those."""
+    """Return `new` with `old`'s own objects where they are equal: `patch` keeps their text."""
     if old == new and type(old) is type(new):
         return old
     if isinstance(old, dict) and isinstance(new, dict):

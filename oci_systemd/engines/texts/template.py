@@ -1,4 +1,4 @@
-"""A template that makes TOML, as k3s has it: what is added stands between two marks at its end."""
+"""A template that renders TOML, as in k3s: our tables are between two marks at its end."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 class Template(Text):
-    """A template that makes TOML, as k3s has it: not to be read, but what is added at its end stands between two marks."""
+    """A template that renders TOML. Only the part between our two marks can be read."""
 
     def __init__(self, file: str, text: str) -> None:
         self.before, opening, rest = text.partition(OPENING)
         block, closing, self.after = rest.partition(CLOSING)
         self.before = self.before.removesuffix("\n") if opening and self.before.endswith("\n\n") else self.before
         if bool(opening) != bool(closing):
-            raise damaged(file, f"has one of the lines {OPENING.strip()!r} and {CLOSING.strip()!r} without the other")
+            raise damaged(file, f"only one of the lines {OPENING.strip()!r} and {CLOSING.strip()!r} is present")
         try:
             value = loads(block)
         except (ValueError, RecursionError) as error:
-            raise damaged(file, f"has no TOML between {OPENING.strip()!r} and {CLOSING.strip()!r}: {error}") from None
+            raise damaged(file, f"invalid TOML between {OPENING.strip()!r} and {CLOSING.strip()!r}: {error}") from None
         super().__init__(file, value)
         self.given = text, copy.deepcopy(value)
 
@@ -52,7 +52,7 @@ class Template(Text):
 
 
 def _tables(value: dict[str, Any], at: At = ()) -> Iterator[tuple[At, dict[str, Any]]]:
-    """The outermost tables in `value` that hold more than tables, each with where it is."""
+    """Yield the outermost tables in `value` that have keys of their own, each with its place."""
     if any(not isinstance(each, dict) for each in value.values()):
         yield at, value
         return

@@ -1,4 +1,4 @@
-"""TOML, changed in place: by lines where that is enough, by tomlkit where it is more, and read back each time by tomllib."""
+"""TOML, changed in place: by lines if that is enough, else by tomlkit; each result is read back with tomllib."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
     from oci_systemd.engines.texts.text import At, Value
 
-# Of what tomlkit raises for a text that it cannot change only some is of its own kind. What it does is checked afterwards.
+# tomlkit raises exceptions of many kinds for a text that it cannot change. Its results are checked afterwards.
 _STUMBLES = suppress(Exception)
 INDENT = "  "
 OPENING, CLOSING = "# oci-systemd: begin\n", "# oci-systemd: end\n"
 BARE = re.compile(r"[A-Za-z0-9_-]+")
-FEW = 8  # signs in one line that are tried for where its value begins and ends
-NAN = float("nan")  # the only one in what is read: it is no other, and still is itself
+FEW = 8  # signs in one line that are tried as start and end of its value
+NAN = float("nan")  # one object for every nan, so that values that are read compare equal
 
 
 class Toml(Text):
-    """TOML. A new table is added at the end, a new key below its table's header; what is more than that is done by tomlkit."""
+    """TOML text. A new table is added at the end, a new key below its table's header; tomlkit makes all other changes."""
 
     def __init__(self, file: str, text: str) -> None:
         try:
             value = loads(text)
         except (ValueError, RecursionError) as error:
-            raise damaged(file, f"is no TOML: {error}") from None
+            raise damaged(file, f"invalid TOML: {error}") from None
         super().__init__(file, value)
         self.mark = MARK if text.startswith(MARK) else ""
         self.content = text.removeprefix(MARK)
@@ -80,7 +80,7 @@ class Toml(Text):
         return pruned(self.value).keys() <= {"version"} and all(comment in start for comment in comments)
 
     def _become(self, *ways: Callable[[], str]) -> None:
-        """Take the first way to write the change whose text says what it should: a piece taken back, or one of `ways`."""
+        """Use the first way of writing the change that gives the right values: restoring a piece, or one of `ways`."""
         back = (partial(swapped, self.content, now, was) for now, was in self.pieces)
         attempts: list[Callable[[], str]] = [*back, *ways]
         for way in attempts:
@@ -98,7 +98,7 @@ class Toml(Text):
             return False
 
     def _cut(self, at: At) -> str:
-        """The text without the lines of the table at `at`, and the blank one before it; comments behind its last key stay."""
+        """Return the text without the table at `at` and the blank line before it; comments after its last key stay."""
         kept: list[str] = []
         behind: list[str] = []
         ours = False
@@ -121,7 +121,7 @@ class Toml(Text):
         return sum(_header(line) == at for line in self.content.splitlines())
 
     def _without_header(self, at: At) -> str:
-        """The text without the header of the table at `at`, and the blank line before it, where nothing is in it."""
+        """Return the text without the header of the table at `at` and the blank line before it, if the table is empty."""
         lines = self.content.splitlines(keepends=True)
         for index, line in enumerate(lines):
             if _header(line) == at and "".join(lines[index + 1 :]).lstrip()[:1] in ("", "[", "#"):
@@ -134,7 +134,7 @@ class Toml(Text):
         return added(self.content, block)
 
     def _inserted(self, at: At, value: Value) -> str:
-        """The text with a new key behind the last one below the header of its table, or before the first header."""
+        """Return the text with a new key after the last one below its table's header, or before the first header."""
         lines = self.content.splitlines(keepends=True)
         headers = [(index, header) for index, line in enumerate(lines) if (header := _header(line))]
         starts = [index + 1 for index, header in headers if header == at[:-1]] if at[1:] else [0]
@@ -147,7 +147,7 @@ class Toml(Text):
         return before + ("" if not before or before.endswith("\n") else "\n") + new + "".join(lines[place:])
 
     def _on_its_line(self, at: At, raw: str | None) -> str:
-        """The text with `raw` for the value of a key that has a line of its own below its table's header; None for no line."""
+        """Return the text with `raw` as the value of a key on its own line below its table's header; None removes the line."""
         lines = self.content.splitlines(keepends=True)
         header: At = ()
         for index, line in enumerate(lines):
@@ -160,7 +160,7 @@ class Toml(Text):
         return "".join(lines)
 
     def _edited(self, at: At, value: Item | Value) -> str:
-        """The text with `value` at `at`, None for without it, by tomlkit."""
+        """Return the text with `value` at `at`, written by tomlkit; None removes it."""
         document = tomlkit.parse(self.content)
         parent = document
         for key in at[:-1]:
@@ -173,20 +173,20 @@ class Toml(Text):
 
 
 def swapped(text: str, now: str, was: str) -> str:
-    """`text` with the lines `was` in the place of the lines `now`, where these stand there once; else as it is."""
+    """Return `text` with the lines `now` replaced by `was` if they appear once; else unchanged."""
     start = text.find(now)
     whole = text[start - 1 : start] in ("", "\n")
     return text[:start] + was + text[start + len(now) :] if whole and text.count(now) == 1 else text
 
 
 def added(text: str, block: str) -> str:
-    """`text` and then `block`, a table with a blank line before it."""
+    """Return `text` with `block` at its end; a table gets a blank line before it."""
     head = text if not text or text.endswith("\n") else text + "\n"
     return head + ("\n" if head and block.startswith(("[", OPENING)) else "") + block
 
 
 def toml(at: At, value: Value, indent: str = "") -> str:
-    """`value` as TOML text at `at`: a table with its header, what it holds indented below it, or a key and its value."""
+    """Return `value` as TOML text at `at`: a table with its header and indented content, or a key with its value."""
     if not isinstance(value, dict):
         return f"{indent}{_key(at[-1])} = {tomlkit.item(value).as_string()}\n"
     header = f"{indent}[{'.'.join(map(_key, at))}]\n" if at else ""
@@ -196,12 +196,12 @@ def toml(at: At, value: Value, indent: str = "") -> str:
 
 
 def loads(text: str) -> dict[str, Any]:
-    """What TOML text says. A ValueError where it is none."""
+    """Return the document in a TOML text. Raise ValueError if it is invalid."""
     return tomllib.loads(text.removeprefix(MARK), parse_float=lambda digits: NAN if "nan" in digits else float(digits))
 
 
 def _became(array: object, value: Value) -> bool:
-    """Make `array` say `value` by items that come last or go, so that the others keep their lines; False where that cannot be."""
+    """Change `array` into `value` by appending or removing items, so the others keep their lines; False if that is impossible."""
     if not isinstance(array, Array) or not isinstance(value, list):
         return False
     if value[: len(array)] == array:
@@ -221,13 +221,13 @@ def _became(array: object, value: Value) -> bool:
 
 
 def _item_at(document: Any, at: At) -> Item:
-    """tomlkit's item at `at`; what it gives for a key is a plain value where that is true or false."""
+    """Return tomlkit's item at `at`. By key, tomlkit returns a plain value for true and false."""
     parent = walk(document, at[:-1])
     return cast("Item", parent.item(at[-1]) if hasattr(parent, "item") else parent[at[-1]])
 
 
 def _header(line: str) -> At | None:
-    """The keys of the table that a line opens; None where it opens none."""
+    """Return the keys in a table header; None if the line is not one."""
     if not line.lstrip().startswith("["):
         return None
     keys: list[str] = []
@@ -240,7 +240,7 @@ def _header(line: str) -> At | None:
 
 
 def _span(line: str, key: str) -> tuple[int, int] | None:
-    """Where the value stands in a line that gives one to `key`; None in any other line."""
+    """Return start and end of the value in a line that sets `key`; None for any other line."""
     with suppress(ValueError):
         said = loads(line)
         if [*said] != [key] or isinstance(said[key], dict):
@@ -261,7 +261,7 @@ def _key(key: str) -> str:
 
 
 def _item(value: Item | Value, old: object) -> Item:
-    """`value` as tomlkit has it, with the comment of the item that it replaces."""
+    """Return `value` as a tomlkit item, with the comment of the item that it replaces."""
     item = _inline(value) if isinstance(value, dict) else tomlkit.item(value)
     if isinstance(old, Item):
         for name in ("indent", "comment_ws", "comment", "trail"):

@@ -1,7 +1,8 @@
 """docs/exit-codes.md has the ends and the exit codes that tests/e2e and tests/machine hold engines to."""
 
+from tests.documents import SOURCE
 from tests.e2e.lab.ends import DEPENDED_ON, ENDS, GOES_ON
-from tests.packaging.test_documents import SOURCE, rows
+from tests.packaging.test_documents import rows
 
 PAGE = (SOURCE / "docs/exit-codes.md").read_text()
 

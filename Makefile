@@ -1,29 +1,29 @@
-# Build, try, test and install. `make demo` shows what this is for; `make test` runs every test that needs no emulated machine.
-# As root both install what they need with apt; else they say what is missing.
+# Build, try, test and install. `make demo` shows the purpose; `make test` runs every test that needs no emulated machine.
+# As root both install the tools that they need with apt; otherwise they list the missing ones.
 
 PREFIX  = /usr/local
 DESTDIR =
-# The interpreter that runs the wrapper, 3.11 or later. What is written down is the program itself, never a version manager's shim.
+# The interpreter that runs the wrapper, 3.11 or later. The installed scripts have its real path, not a version manager's shim.
 PYTHON  = python3
-# The real runtime that the wrapper becomes.
+# The real runtime.
 RUNTIME = $(shell PATH="$$PATH:/usr/sbin:/sbin"; command -v runc || command -v crun)
-# "no" leaves out what only the command line needs, for a package that brings it another way; the wrapper needs none of it.
+# "no" leaves out the packages that only the command line needs, for a distribution that provides them; the wrapper needs none.
 DEPENDENCIES = yes
-# Then: the directories where the command line finds that, with colons between.
+# With "no": the directories with these packages, separated by colons.
 SITE    =
 VENV    = .venv
-# Of the self-contained tree and the image: amd64, arm64, or both.
+# Architectures of the self-contained tree and the image: amd64, arm64, or both.
 ARCH    = $(shell dpkg --print-architecture 2>/dev/null)
 BUILD   = build
 IMAGE   = ghcr.io/oci-systemd/oci-systemd:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' oci_systemd/__init__.py)
 
 PY    = $(eval PY := $$(shell $(PYTHON) -c 'import os, sys; print(os.path.realpath(sys.executable))'))$(PY)
-# What runs PY's byte code here, where PY itself cannot be run yet: another of its version.
+# Compiles byte code for PY if PY cannot run here: another interpreter of the same version.
 COMPILER = $(PY)
 SH    = /bin/sh
 GREP  = $(shell command -v grep || :)
 BIN   = $(PREFIX)/bin
-# Where others find the programs, by the name that stays.
+# The directory of the programs for users and engines.
 CALLED = $(BIN)
 LIB   = $(PREFIX)/lib/oci-systemd
 PARTS = all
@@ -31,7 +31,7 @@ FLAT  = no
 NAME  =
 
 DIST = /usr/lib/python3/dist-packages
-# program or file:package, what a machine may lack
+# program or file:package that a machine may lack
 TOOLS_DEMO = unshare:util-linux mmdebstrap:mmdebstrap runc:runc
 TOOLS_TEST = $(TOOLS_DEMO) nsenter:util-linux jq:jq busybox:busybox-static tini:tini strace:strace gpg:gpg \
              /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring \
@@ -50,24 +50,24 @@ TOOLS_BENCH = runc:runc jq:jq cc:build-essential
 .PHONY: all demo dev check lint test test-all pristine bench install uninstall bundle image deb lock clean python \
         tools-demo tools-lint tools-test tools-machine tools-pristine tools-bench tools-install tools-bundle tools-image tools-deb
 all:
-	@echo 'make demo       systemd in a container, before your eyes (as root; else what is changed in a bundle)'
-	@echo 'make check      lint, types and the tests that start no container: two minutes'
-	@echo 'make test       the same and, as root, the tests that boot containers: ten minutes'
-	@echo 'make test-all   the same and, as root, a whole node under QEMU'
-	@echo 'make pristine   every target that the documents name, on fresh Debians (as root)'
-	@echo 'make bench      what a call costs, each beside its floor'
-	@echo 'make dev        what developers need: programs, and Python packages in $(VENV)'
-	@echo 'make lock       renew packaging/locks: every package by version and hash'
-	@echo 'make install    to $(PREFIX), in front of $(or $(RUNTIME),RUNTIME=…); PREFIX=, DESTDIR=, RUNTIME=, PYTHON='
-	@echo 'make uninstall  take it away again'
-	@echo 'make bundle     a tree that needs nothing of its host, in build/; ARCH="amd64 arm64"'
-	@echo 'make image      the same as a container image, in build/oci-systemd.oci.tar; BASE=, IMAGE='
-	@echo 'make deb        a package for Debian 12, 13 and what is made of them, in build/; REVISION='
+	@echo 'make demo       boot systemd in a container (as root; otherwise show the changes to a bundle)'
+	@echo 'make check      run lint, type checks and the tests that start no container: two minutes'
+	@echo 'make test       also run, as root, the tests that boot containers: ten minutes'
+	@echo 'make test-all   also run, as root, the tests on a whole node under QEMU'
+	@echo 'make pristine   run every documented target on fresh Debian systems (as root)'
+	@echo 'make bench      measure the cost of each kind of call'
+	@echo 'make dev        install the tools for developers, and Python packages in $(VENV)'
+	@echo 'make lock       update packaging/locks: every package with version and hash'
+	@echo 'make install    install to $(PREFIX), with the runtime $(or $(RUNTIME),RUNTIME=…); PREFIX=, DESTDIR=, RUNTIME=, PYTHON='
+	@echo 'make uninstall  remove the installation'
+	@echo 'make bundle     build a self-contained tree, which needs nothing from its host, in build/; ARCH="amd64 arm64"'
+	@echo 'make image      build a container image in build/oci-systemd.oci.tar; BASE=, IMAGE='
+	@echo 'make deb        build a package for Debian 12, 13 and their derivatives in build/; REVISION='
 
 demo: tools-demo python
 	@$(PY) -B packaging/demo
 
-# As many workers as processors; tests/workers.py says which tests stay together.
+# One worker for each processor; tests/workers.py keeps some tests together.
 PYTEST = $(VENV)/bin/python -m pytest -n auto --durations=20
 CHECKED = tests/core tests/laws tests/shells tests/engines tests/installation
 check: lint
@@ -96,18 +96,18 @@ pristine: tools-pristine python
 bench: tools-bench $(VENV)/dev
 	$(VENV)/bin/python -m tests.bench --check --svg tests/bench/bench.svg
 
-# `make install` as a program: packaging/install says what is put where. FLAT=yes is for a tree that is a version itself, PARTS=texts
-# for a package that makes the version on the node.
+# packaging/install does the work. FLAT=yes is for a tree with only one version, PARTS=texts for a package that makes the version on
+# the node.
 install: $(if $(filter no,$(DEPENDENCIES)),,tools-install) python $(if $(filter no,$(DEPENDENCIES)),,$(VENV)/bin/python)
 	@$(COMPILER) -B packaging/install --destdir='$(DESTDIR)' --prefix='$(PREFIX)' --bin='$(CALLED)' --python='$(PY)' --runtime='$(RUNTIME)' \
 	    --shell='$(SH)' --grep='$(GREP)' --site='$(SITE)' --parts=$(PARTS) $(NAME:%=--name=%) $(if $(filter yes,$(FLAT)),--flat) \
 	    $(if $(filter no,$(DEPENDENCIES)),,--pip=$(VENV)/bin/python)
 
-# What is the user's, /etc/oci-systemd, stays. An engine that still names the wrapper could start no container any more.
+# /etc/oci-systemd is kept. An engine that still uses the wrapper could not start containers any more.
 uninstall:
 	@packaging/install/in-use '$(BIN)/oci-systemd-runtime' '$(DESTDIR)'
 	@packaging/install/remove '$(LIB)' '$(DESTDIR)'
-	@echo 'removed $(LIB), and what came with it'
+	@echo 'removed $(LIB) and its files'
 
 bundle: tools-bundle $(VENV)/bin/python
 	for each in $(ARCH); do $(VENV)/bin/python -B packaging/bundle $$each '$(BUILD)/bundle' || exit; done
@@ -122,11 +122,11 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info .hypothesis
 	find . \( -name __pycache__ -o -name '.*_cache' \) -prune -exec rm -rf {} +
 
-# Needs of the targets above
+# Requirements of the targets above
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	    { echo "'$(PYTHON)' is no Python 3.11 or later: install one, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	    { echo "$(PYTHON): not Python 3.11 or later; install it, or run: make PYTHON=/path/to/python3" >&2; exit 1; }
 
 $(VENV)/bin/python: | python
 	$(PY) -m venv --clear $(VENV)
@@ -136,13 +136,13 @@ $(VENV)/dev: packaging/locks/developers.txt | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# What is installed, by version and hash: for nodes and images what the project needs, for developers their tools as well.
+# Locked versions and hashes: runtime.txt for nodes and images, developers.txt with the developers' tools.
 LOCK = $(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --upgrade --no-header pyproject.toml
 lock: $(VENV)/dev
 	$(LOCK) --output-file packaging/locks/runtime.txt
 	$(LOCK) --group dev --constraint packaging/locks/runtime.txt --output-file packaging/locks/developers.txt
 
-# Root gets what is missing; anybody else is told, and stopped only by what nothing goes on without.
+# Root installs the missing tools; other users get a list, and stop only without Python.
 tools-demo: WANTED = $(TOOLS_DEMO)
 tools-lint: WANTED = $(TOOLS_LINT)
 tools-pristine: WANTED = $(TOOLS_PRISTINE)
@@ -161,5 +161,5 @@ tools-demo tools-lint tools-test tools-machine tools-pristine tools-bench tools-
 	install="apt-get install -y --no-install-recommends$$missing"; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    echo "installing$$missing"; export DEBIAN_FRONTEND=noninteractive; apt-get update -qq && $$install -qq >/dev/null; \
-	elif [ -n "$$python" ]; then echo "missing here:$$missing; as root: $$install" >&2; exit 1; \
-	else echo "without root no container is booted; missing for that here:$$missing; as root: $$install"; fi
+	elif [ -n "$$python" ]; then echo "not found:$$missing; run as root: $$install" >&2; exit 1; \
+	else echo "no container is booted without root and:$$missing; run as root: $$install"; fi

@@ -1,6 +1,6 @@
-"""The command line: `oci-systemd`, by click. Each command has its file, which is loaded when it is called for.
+"""The command line `oci-systemd`, with click. Each command has its own file, which is loaded only when it is called.
 
-Law: every error is one sentence on stderr, never a traceback, and the exit status is 2; only `Commands.main` says it.
+Law: every error is one sentence on stderr, never a traceback, with exit status 2; only `Commands.main` prints it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SECTIONS = {
     "Called by engines": ("nri", "hook"),
     "Shell": ("completion",),
 }
-# Command -> the module below `cli` that has it.
+# Command -> its module below `cli`.
 MODULES = {
     "install": "install",
     "uninstall": "install",
@@ -37,20 +37,20 @@ MODULES = {
 }
 EXAMPLES = """\b
 Examples:
-  oci-systemd install containerd          have it call the wrapper
-  oci-systemd doctor                      is all in order on this node?
-  oci-systemd explain bundle/             what would be done, and why
-  oci-systemd rewrite --diff bundle/      the same as a diff
-  oci-systemd rewrite -i bundle/          do it
-  oci-systemd config check config.toml    is my settings file right?
-  source <(oci-systemd completion bash)   complete these words in this shell
+  oci-systemd install containerd          add a runtime handler that calls the wrapper
+  oci-systemd doctor                      check this node
+  oci-systemd explain bundle/             show the changes to a bundle, and why
+  oci-systemd rewrite --diff bundle/      show the same changes as a diff
+  oci-systemd rewrite -i bundle/          make the changes
+  oci-systemd config check config.toml    check a settings file
+  source <(oci-systemd completion bash)   enable completion in this shell
 """
 SHELLS = ("bash", "zsh", "fish")
-INTERRUPTED = 128 + 2  # as a shell counts a program that SIGINT ended
+INTERRUPTED = 128 + 2  # a shell's exit status for SIGINT
 
 
 class Commands(click.Group):
-    """Commands told in sections, and every error told as one sentence."""
+    """Commands listed in sections, and every error as one sentence."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*MODULES, *super().list_commands(ctx)]
@@ -92,23 +92,23 @@ class Commands(click.Group):
         except OSError as error:
             say(_os_error(error))
         except MemoryError:
-            say("there is not enough memory for this")
+            say("out of memory")
         sys.exit(2)
 
 
 def _usage(error: click.UsageError) -> str:
     message = " ".join(error.format_message().split()).rstrip(".")
     where = error.ctx.command_path if error.ctx else PROGRAM
-    help = "" if message.endswith("?") else f"; {where} --help tells what there is"
+    help = "" if message.endswith("?") else f"; see {where} --help"
     return message[:1].lower() + message[1:].replace(". Did you", "; did you") + help
 
 
 def _os_error(error: OSError) -> str:
-    """The sentence for what the system would not do. Output that cannot be written is not tried again at the end."""
+    """Return the sentence for an error of the system. Output that cannot be written is dropped."""
     if error.filename is None and sys.stdout is not None:
         silence(sys.stdout)
         return f"cannot read or write: {error.strerror or error}"
-    return f"{error.filename} cannot be used: {error.strerror}"
+    return f"{error.filename}: {error.strerror}"
 
 
 @click.group(
@@ -119,11 +119,11 @@ def _os_error(error: OSError) -> str:
 )
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 @click.option(
-    "--config", "config_file", type=click.Path(), metavar="FILE", help="Settings file, over OCI_SYSTEMD_CONFIG."
+    "--config", "config_file", type=click.Path(), metavar="FILE", help="Settings file; overrides OCI_SYSTEMD_CONFIG."
 )
 @click.pass_context
 def cli(context: click.Context, config_file: str | None) -> None:
-    """systemd as PID 1 in ordinary containers, on every engine, without privileged mode."""
+    """Run systemd as PID 1 in ordinary containers, on every engine, without privileged mode."""
     context.obj = config_file
     context.color = colours_allowed()
     if not context.invoked_subcommand:
@@ -132,10 +132,10 @@ def cli(context: click.Context, config_file: str | None) -> None:
 
 @cli.command()
 def hook() -> None:
-    """Adjust a config.json from stdin to stdout (podman, precreate).
+    """Adjust a config.json from stdin to stdout (hook of podman, stage precreate).
 
-    For podman, which calls it in the bundle's directory; `rewrite -` is the same for people. Where it refuses, its
-    sentence is on stderr, and the exit status is 1.
+    podman calls it in the bundle's directory; use `rewrite -` on the command line. If the container is refused, the
+    reason is on stderr, and the exit status is 1.
     """
     from oci_systemd import hook
 
@@ -145,7 +145,7 @@ def hook() -> None:
 @cli.command()
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
-    """Print the script that completes these commands in a shell.
+    """Print the completion script for a shell.
 
     \b
     bash: source <(oci-systemd completion bash)
@@ -158,7 +158,7 @@ def completion(shell: str) -> None:
 
 
 def main() -> NoReturn:
-    """The console script. Text that the terminal's encoding lacks is escaped, not a fault."""
+    """Run the console script. Letters that the terminal's encoding lacks are escaped."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

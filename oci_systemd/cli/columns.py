@@ -1,7 +1,7 @@
-"""A table of as many columns as one likes, on as many letters as the terminal has.
+"""A table with any number of columns, folded to the width of the terminal.
 
-Law: a column without a value has no place, every cell goes through `safe`, and where no terminal sets the width no cell is
-broken: a line is a row.
+Law: a column without values is left out, and every cell goes through `safe`. Without a terminal no cell is folded: each row is one
+line.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 GAP = "  "
-NARROWEST = 12  # letters: no column is made narrower; a short ID has as many
+NARROWEST = 12  # letters: no column gets narrower; the length of a short ID
 
 
 def terminal_width() -> int:
-    """The letters of a line of stdout; WIDEST where it is no terminal."""
+    """Return the width of stdout in letters; WIDEST if it is not a terminal."""
     return shutil.get_terminal_size().columns if on_terminal(sys.stdout) else WIDEST
 
 
 def columns(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
-    """The lines of the heads, then those of each row; the widest columns are folded until a line has `width` letters."""
+    """Return the lines of the heads, then those of each row; the widest columns are folded until a line has `width` letters."""
     shown = [[safe(cell, LONGEST) for cell in row] for row in rows]
     kept = [index for index in range(len(heads)) if any(row[index] for row in shown)]
     cells = [[row[index] for index in kept] for row in (heads, *shown)]
@@ -37,7 +37,7 @@ def columns(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> 
 
 
 def _narrow(widths: list[int], room: int) -> None:
-    """Take from the widest, letter by letter, what is more than `room`, as long as any is wider than NARROWEST."""
+    """Shorten the widest columns, letter by letter, until all fit in `room` or none is wider than NARROWEST."""
     while sum(widths) > room and max(widths) > NARROWEST:
         widths[widths.index(max(widths))] -= 1
 

@@ -1,4 +1,4 @@
-"""`oci-systemd config`: the settings in effect, and what is wrong with a settings file."""
+"""`oci-systemd config`: show the settings in effect, and check a settings file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Examples:
 @config_option
 @click.pass_context
 def config(context: click.Context, as_json: bool, texts: tuple[str, ...], own_config: str | None) -> None:
-    """Show the settings in effect, each with where it comes from."""
+    """Show the settings in effect, each with its origin."""
     if context.invoked_subcommand:
         return
     file = chosen_file(own_config) or settings_file.chosen(os.environb)
@@ -43,13 +43,13 @@ def config(context: click.Context, as_json: bool, texts: tuple[str, ...], own_co
 @click.argument("file", type=click.Path(), metavar="FILE")
 @click.pass_context
 def check(context: click.Context, file: str) -> None:
-    """Tell every mistake in the settings file FILE, each with its line."""
+    """Check the settings file FILE, and print every mistake with its line."""
     try:
-        read_regular(file, settings_file.LIMIT)  # the usual file need not be there; one that is to be checked must
+        read_regular(file, settings_file.LIMIT)  # the default file may be missing, but not one to check
         settings_file.load(file)
     except SettingsError as problem:
         _tell(context, problem)
-    out(f"settings file {safe(file)} is right\n")
+    out(f"settings file {safe(file)}: valid\n")
 
 
 def _tell(context: click.Context, problem: SettingsError) -> None:

@@ -1,4 +1,4 @@
-"""The difference of two texts, for people: unified; of JSON by lines even where the text is a single one."""
+"""Unified diffs for people. JSON on a single line is first split into lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def pretty(text: str) -> str:
-    """JSON `text` with a line for each item. Only blanks differ: every word keeps its spelling."""
+    """Return JSON `text` with a line for each item. Only blanks differ."""
     parts: list[str] = []
     depth = 0
     for before, word in pairwise(["", *WORDS.findall(text)]):
@@ -30,7 +30,7 @@ def pretty(text: str) -> str:
 
 
 def unified(name: str, old: str, new: str, *, json: bool = True) -> list[str]:
-    """The lines of the unified diff, each with its end; none where the texts are the same."""
+    """Return the lines of the unified diff, each with its line end; empty if the texts are equal."""
     if old == new:
         return []
     if json and "\n" not in old.strip():
@@ -41,12 +41,12 @@ def unified(name: str, old: str, new: str, *, json: bool = True) -> list[str]:
 
 
 def _lines(text: str) -> list[str]:
-    """As diff(1) counts them: JSON may hold U+2028, which str.splitlines takes for an end."""
+    """Split into lines as diff(1) does: JSON may contain U+2028, at which str.splitlines would split too."""
     lines = [line + "\n" for line in text.split("\n")]
     lines[-1] = lines[-1][:-1]
     return lines if lines[-1] else lines[:-1]
 
 
 def coloured(lines: list[str]) -> list[str]:
-    """The diff's lines as a terminal shows them."""
+    """Return the diff's lines with colours, safe for a terminal."""
     return [click.style(safe(line.rstrip("\n")), fg=COLOURS.get(line[0])) + "\n" for line in lines]

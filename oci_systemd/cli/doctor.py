@@ -1,4 +1,4 @@
-"""`oci-systemd doctor`: whether all is in order on this node, and what to do where it is not."""
+"""`oci-systemd doctor`: check this node, and print remedies."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ Examples:
   oci-systemd doctor
   oci-systemd doctor --json | jq -r '.[] | select(.status == "fail") | .remedy'
 
-Exit status: 0, or 1 where a check fails.
+Exit status: 0, or 1 if a check fails.
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.option("--json", "as_json", is_flag=True, help="Print a list of {subject, status, said, remedy}.")
 def doctor(as_json: bool) -> None:
-    """Check this node, and say what to do.
+    """Check this node, and print remedies.
 
-    The kernel and its cgroups, SELinux, our settings, the wrapper and its runtime, and each engine that is here: whether it
-    has our handler in effect, and who says so: the engine as it runs, its program on its files, or we, who have read them.
-    Nothing is changed.
+    It checks the kernel and its cgroups, SELinux, the settings, the wrapper and its runtime, and for each engine whether the
+    handler is in effect. In brackets is the source: the running engine, its program, or only its files. Nothing is changed.
     """
     found = findings(facts.gather(Tree(), plugin=is_connected()))
     out(_json(found) if as_json else "".join(_table(found)))
@@ -46,7 +45,7 @@ def _json(found: Iterable[Finding]) -> bytes:
 
 
 def _table(found: list[Finding]) -> Iterator[str]:
-    """The lines. On a terminal a remedy has its own, which is never folded: it is there to be copied."""
+    """Yield the lines. On a terminal a remedy has its own line, which is never folded, so that it can be copied."""
     apart = on_terminal(sys.stdout)
     rows = [(f.status, f.subject, f.said if apart or not f.remedy else f"{f.said}: {f.remedy}") for f in found]
     for finding, folded in zip(found, columns(("", "", ""), rows, terminal_width())[1:], strict=True):

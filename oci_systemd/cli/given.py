@@ -1,6 +1,6 @@
-"""What the options that `rewrite` and `explain` share say, and how a PATH becomes a decision with them.
+"""The options that `rewrite` and `explain` share, and the decision for a PATH.
 
-Law: the options are read once, however many paths there are.
+Law: the options are read once for all paths.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ ORIGIN = "command line"
 
 
 def pairs(option: str, texts: Iterable[str]) -> list[tuple[str, str]]:
-    """Each KEY=VALUE of an option taken apart."""
+    """Return the key and value of each KEY=VALUE of an option."""
     found = [text.partition("=") for text in texts]
     wrong = [key for key, equals, _ in found if not equals or not key]
     if wrong:
-        raise Problem(f"{option} {wrong[0]!r} has no {'value' if wrong[0] else 'key'}; write {option} KEY=VALUE")
+        raise Problem(f"{option} {wrong[0]!r}: no {'value' if wrong[0] else 'key'}; use {option} KEY=VALUE")
     return [(key, value) for key, _, value in found]
 
 
 def value_of(key: str, text: str) -> object:
-    """What `text` means for the setting `key`: a TOML value, or the bare text; for a list also items between commas."""
+    """Return the value of `text` for the setting `key`: a TOML value, or the bare text; for a list also items between commas."""
     default = TABLE[key][0] if key in TABLE else None
     try:
         document = loads(f"value = {text}")
@@ -66,7 +66,7 @@ def value_of(key: str, text: str) -> object:
 
 
 def with_set(settings: Settings, texts: Iterable[str]) -> Settings:
-    """`settings` with those of --set in place of its own; every mistake is told at once."""
+    """Return `settings` with the values of --set; report all mistakes together."""
     values = {key: value_of(key, text) for key, text in pairs("--set", texts)}
     said = {key: mistake(key, value) for key, value in values.items()}
     wrong = [f"{text}{settings_file.nearest(key)}" for key, text in said.items() if text]
@@ -76,19 +76,19 @@ def with_set(settings: Settings, texts: Iterable[str]) -> Settings:
 
 
 def chosen_file(own: str | None) -> str:
-    """The settings file named on the command line, before or behind the command; "" if there is none."""
+    """Return the settings file given on the command line, before or after the command; "" if there is none."""
     return own or click.get_current_context().obj or ""
 
 
 def settings_from(own: str | None, texts: Iterable[str]) -> Settings:
-    """The settings of file and command line. A broken file fails here only where the command line names it."""
+    """Return the settings from file and command line. An invalid file is an error here only if the command line names it."""
     named = chosen_file(own)
     base = settings_file.load(named) if named else settings_file.load_or_default(settings_file.chosen(os.environb))
     return with_set(base, texts)
 
 
 class Found:
-    """One PATH and what was decided. `spec` is the config's own with the command line's annotations."""
+    """One PATH and its decision. `spec` is the config's spec with the annotations of the command line."""
 
     __slots__ = ("adjustment", "config", "container", "spec")
 
@@ -99,7 +99,7 @@ class Found:
         self.adjustment = adjustment
 
     def text(self) -> str:
-        """The new config.json."""
+        """Return the new config.json."""
         try:
             return self.config.patched(apply(self.spec, self.adjustment.edits))
         except SpecError as problem:
@@ -107,7 +107,7 @@ class Found:
 
 
 class Given:
-    """The shared options' values, and the decision that follows from them."""
+    """The values of the shared options, and the decision that follows from them."""
 
     __slots__ = ("annotations", "host", "id", "settings")
 
@@ -124,7 +124,7 @@ class Given:
         self.host = host
 
     def find(self, path: str) -> Found:
-        """Read PATH and decide. A Problem that names PATH where it cannot be used; a refusal is as the core has it."""
+        """Read PATH and decide. Raise a Problem that names PATH if it cannot be read; a refusal is the core's error."""
         file, folder = place(path)
         config = load(path, file)
         try:
@@ -143,7 +143,7 @@ class Given:
 
 
 def place(path: str) -> tuple[str, str]:
-    """The config.json that PATH means and its bundle's directory; with stdin, as for the runtime, the working directory."""
+    """Return the config.json for PATH and its bundle's directory; with stdin the working directory, as for the runtime."""
     if path == STDIN:
         return "", "."
     if Path(path).is_dir():
@@ -152,7 +152,7 @@ def place(path: str) -> tuple[str, str]:
 
 
 def usual_id(path: str, folder: str) -> str:
-    """The ID where none is given: the bundle directory's name; none with stdin."""
+    """Return the default ID: the name of the bundle's directory; "" with stdin."""
     return "" if path == STDIN else clean(str(Path(folder).absolute())).rpartition("/")[2]
 
 
@@ -160,15 +160,15 @@ def load(path: str, file: str) -> Config:
     if path != STDIN:
         return bundle.load(file)
     if sys.stdin is None:
-        raise Problem("stdin is closed")
+        raise Problem("stdin is closed; pass a config.json on stdin, or a PATH")
     data = sys.stdin.buffer.read(bundle.LIMIT + 1)
     if len(data) > bundle.LIMIT:
-        raise Problem(f"stdin has more than the {bundle.LIMIT} bytes that are read")
+        raise Problem(f"stdin: too large: the limit is {bundle.LIMIT} bytes")
     return bundle.decode(data, "stdin")
 
 
 def _host(*, this: bool) -> Callable[[Root | None, Questions, str], Host]:
-    """What makes a Host of a root: this machine, looked at once, or a target with cgroup v2 and nsdelegate."""
+    """Return a function that makes the Host: this machine, read once, or a target with cgroup v2 and nsdelegate."""
     return partial(seen, this_host()) if this else lambda root, asked, bundle: Host(root=root)
 
 
@@ -177,7 +177,7 @@ def _complete(names: Iterable[str]) -> Callable[[click.Context, click.Parameter,
 
 
 config_option = click.option(
-    "--config", "own_config", type=click.Path(), metavar="FILE", help="Settings file, in place of the usual one."
+    "--config", "own_config", type=click.Path(), metavar="FILE", help="Settings file to use instead of the default one."
 )
 set_option = click.option(
     "--set",
@@ -185,7 +185,7 @@ set_option = click.option(
     multiple=True,
     metavar="KEY=VALUE",
     shell_complete=_complete(TABLE),
-    help="A setting's value: TOML, a bare word, or a list with commas. May be given several times.",
+    help="Set one setting: TOML, a bare word, or a list separated by commas. May be repeated.",
 )
 OPTIONS = (
     click.option("--id", "id", metavar="ID", help="The container's ID (default: the name of the bundle's directory)."),
@@ -195,20 +195,20 @@ OPTIONS = (
         multiple=True,
         metavar="KEY=VALUE",
         shell_complete=_complete(KEYS),
-        help="An annotation to add first; it stays in the result. May be given several times.",
+        help="Add an annotation first; it is part of the result. May be repeated.",
     ),
     set_option,
     config_option,
     click.option(
         "--this-host",
         is_flag=True,
-        help="Go by this machine's cgroups and AppArmor, not by a target with cgroup v2 and nsdelegate.",
+        help="Use this machine's cgroups and AppArmor; by default assume cgroup v2 with nsdelegate.",
     ),
 )
 
 
 def container_options(command: Callable[Concatenate[Given, P], None]) -> Callable[..., None]:
-    """Give `command` the shared options, and call it with what they say."""
+    """Add the shared options to `command`, and call it with their values."""
 
     @wraps(command)
     def with_given(

@@ -1,4 +1,4 @@
-"""`oci-systemd install` and `uninstall`: the wrapper in an engine's configuration, and out of it again."""
+"""`oci-systemd install` and `uninstall`: add the wrapper to an engine's configuration, and remove it."""
 
 from __future__ import annotations
 
@@ -28,40 +28,42 @@ REPORTER = Reporter(lambda line: out(f"{line}\n"), say)
 
 INSTALL_EXAMPLES = """\b
 Examples:
-  oci-systemd install --dry-run containerd      what would be written
-  oci-systemd install containerd                then restart it, and name the handler in a RuntimeClass
-  oci-systemd install docker --default          every container of Docker comes by the wrapper
+  oci-systemd install --dry-run containerd      show the changes
+  oci-systemd install containerd                then restart it, and use the handler in a RuntimeClass
+  oci-systemd install docker --default          use the wrapper for every container of Docker
   oci-systemd install podman --hook --runtime crun
 """
 UNINSTALL_EXAMPLES = """\b
 Examples:
-  oci-systemd uninstall --dry-run containerd    what would be taken back
+  oci-systemd uninstall --dry-run containerd    show the changes
   oci-systemd uninstall containerd
 """
 
 
 def engine_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The argument and the options that both commands have."""
+    """Add the argument and the options of both commands."""
     for decorate in (
         click.option(
             "--restart",
             type=click.Choice(("none", "auto")),
             default="none",
             show_default=True,
-            help="Make the engine read its configuration, where that changed; none prints the command.",
+            help="Make the engine read its changed configuration; `none` only prints the command.",
         ),
         click.option(
-            "--dry-run", is_flag=True, help="Change nothing; print the change of each of the engine's files as a diff."
+            "--dry-run", is_flag=True, help="Change nothing; print the changes to the engine's files as a diff."
         ),
-        click.option("--verbose", "-v", is_flag=True, help="With --dry-run also that of our own record."),
-        click.option("--root", default="/", metavar="DIR", type=click.Path(), help="Another root file system."),
-        click.option("--handler", default="systemd", show_default=True, metavar="NAME", help="The handler's name."),
+        click.option(
+            "--verbose", "-v", is_flag=True, help="With --dry-run, also print the changes to oci-systemd's own record."
+        ),
+        click.option("--root", default="/", metavar="DIR", type=click.Path(), help="Use another root file system."),
+        click.option("--handler", default="systemd", show_default=True, metavar="NAME", help="Name of the handler."),
         click.option(
             "--sysctl",
             is_flag=True,
-            help="Raise fs.inotify.max_user_instances to 1024 on the node, too; uninstall takes that back in any case.",
+            help="Also raise fs.inotify.max_user_instances to 1024 on the node; uninstall always takes that back.",
         ),
-        click.option("--node", default="", metavar="NAME", help="In a pod: label this node of the cluster, too."),
+        click.option("--node", default="", metavar="NAME", help="In a pod: also label this node of the cluster."),
         click.argument("engine", type=click.Choice([*ENGINES])),
     ):
         command = decorate(command)
@@ -74,29 +76,27 @@ def engine_options(command: Callable[..., None]) -> Callable[..., None]:
     "--runtime",
     default="",
     metavar="runc|crun|PATH",
-    help="The real runtime behind the wrapper (default: the engine's own, else the wrapper's).",
+    help="The real runtime that the wrapper calls (default: the engine's own, else the wrapper's).",
 )
 @click.option("--default", "as_default", is_flag=True, help="Make it the engine's default runtime.")
-@click.option("--hook", is_flag=True, help="podman: name our hooks' folder, too.")
-@click.option("--config", default="", metavar="FILE", help="The engine's configuration file, where it is not found.")
-@click.option(
-    "--launcher", default="", metavar="PATH", help="The installed oci-systemd-runtime, where it is not found."
-)
+@click.option("--hook", is_flag=True, help="podman: also add the directory of the oci-systemd hook.")
+@click.option("--config", default="", metavar="FILE", help="The engine's configuration file, if it is not found.")
+@click.option("--launcher", default="", metavar="PATH", help="The installed oci-systemd-runtime, if it is not found.")
 def install(
     engine: str, handler: str, root: str, dry_run: bool, verbose: bool, restart: str, sysctl: bool, node: str, runtime: str,
     as_default: bool, hook: bool, config: str, launcher: str,
 ) -> None:  # fmt: skip
     """Make the wrapper a runtime of an engine.
 
-    That is a handler of containerd or CRI-O, which a RuntimeClass names, or a runtime of Docker or podman. What is there
-    stays: comments, order, other runtimes. Once more it changes only what is wanted differently: without --default, for one,
-    ours is the default no longer. `uninstall` takes back what this wrote.
+    For containerd and CRI-O it adds a handler, for use in a RuntimeClass; for Docker and podman it adds a runtime. The rest of
+    the configuration is unchanged: comments, order, other runtimes. A second call applies the new options: without --default,
+    for example, the wrapper is no longer the default. `uninstall` removes what this wrote.
 
-    From a self-contained tree, which needs nothing of its host, it first puts that into the root, and makes this version the
-    one that is called; versions that nothing calls any more go.
+    A self-contained tree, which needs nothing from its host, is first copied into the root, and becomes the current version;
+    versions that are not used any more are removed.
     """
     if hook and engine != "podman":
-        raise Problem(f"--hook is podman's; {engine} takes the runtime alone")
+        raise Problem(f"--hook: unsupported with {engine}; use it with podman, or leave it out")
     setup.install(
         Request(
             Tree(root),
@@ -118,13 +118,13 @@ def install(
 
 @click.command(epilog=UNINSTALL_EXAMPLES)
 @engine_options
-@click.option("--force", is_flag=True, help="Even where containers of the handler run.")
+@click.option("--force", is_flag=True, help="Also if containers of the handler are running.")
 def uninstall(
     engine: str, handler: str, root: str, dry_run: bool, verbose: bool, restart: str, sysctl: bool, node: str, force: bool
 ) -> None:  # fmt: skip
-    """Take back what install wrote, and nothing else.
+    """Remove what install wrote, and nothing else.
 
-    Containers of the handler should be gone first: engines call the wrapper again to stop them.
+    Remove the containers of the handler first: engines need the wrapper to stop them.
     """
     shown = partial(show, verbose=verbose) if dry_run else None
     request = Request(Tree(root), engine, handler, REPORTER, restart == "auto", node, force=force, show=shown)
@@ -132,7 +132,7 @@ def uninstall(
 
 
 def show(plan: Plan, *, verbose: bool) -> None:
-    """Print what would be changed: the engine's files, and with `verbose` what we remember of them ourselves."""
+    """Print the changes to the engine's files, and with `verbose` those to our record."""
     for sentence in plan.kept:
         say(sentence)
     for change in plan.changes:
@@ -142,7 +142,7 @@ def show(plan: Plan, *, verbose: bool) -> None:
 
 
 def _full_path(option: str, given: str) -> str:
-    """The path that an option gives, cleaned; it is one inside the root."""
+    """Return the value of an option, a path inside the root, cleaned."""
     if given and not (given.startswith("/") and given.isprintable()):
-        raise Problem(f"{option} {given!r} is no full path of printable letters")
+        raise Problem(f"{option} {given!r}: invalid; use an absolute path of printable letters")
     return clean(given) if given else ""

@@ -1,4 +1,4 @@
-"""`oci-systemd nri`: the NRI plugin as a program, for a unit, a pod or the runtime itself to start."""
+"""`oci-systemd nri`: run the NRI plugin, started by a unit, a pod or the runtime itself."""
 
 from __future__ import annotations
 
@@ -23,43 +23,45 @@ if TYPE_CHECKING:
 
 SOCKET = "/var/run/nri/nri.sock"
 USUAL = ("10", "oci-systemd")  # index and name
-# Where a runtime starts the plugin itself, it says so in its environment (nri, plugin.go).
+# Set by a runtime that starts the plugin itself (nri, plugin.go).
 LAUNCHED, IDX, NAME = "NRI_PLUGIN_SOCKET", "NRI_PLUGIN_IDX", "NRI_PLUGIN_NAME"
 EXAMPLES = """\b
 Examples:
   oci-systemd nri                                   serve until SIGTERM
-  oci-systemd nri --log-level debug                 with a line for each container that is left alone
-  oci-systemd nri --metrics 127.0.0.1:9753          counts for Prometheus
-  oci-systemd nri --check                           is the one that runs connected? For probes
+  oci-systemd nri --log-level debug                 also log each container that is left alone
+  oci-systemd nri --metrics 127.0.0.1:9753          serve metrics to Prometheus
+  oci-systemd nri --check                           check that the running plugin is connected, for probes
 
 \b
-Exit status: 0 after SIGTERM, 1 where --check finds it not connected, 2 where the runtime does not take it.
-The settings file is read again when it changes; SIGHUP has it read at once.
+Exit status: 0 after SIGTERM, 1 if --check finds it not connected, 2 if the runtime rejects it.
+The settings file is read again when it changes; on SIGHUP it is read at once.
 """
 
 
 @click.command(epilog=EXAMPLES)
-@click.option("--idx", "-idx", default=USUAL[0], show_default=True, metavar="NN", help="Its place among the plugins.")
-@click.option("--name", default=USUAL[1], show_default=True, help="What the runtime knows it by.")
+@click.option(
+    "--idx", "-idx", default=USUAL[0], show_default=True, metavar="NN", help="Order among the plugins: two digits."
+)
+@click.option("--name", default=USUAL[1], show_default=True, help="Name of the plugin.")
 @click.option(
     "--socket-path", "-socket-path", default=SOCKET, show_default=True, metavar="PATH", help="The runtime's NRI socket."
 )
 @click.option(
-    "--log-level", type=click.Choice([*LEVELS]), help="The least level that is logged (default: the settings')."
+    "--log-level", type=click.Choice([*LEVELS]), help="The lowest level that is logged (default: from the settings)."
 )
 @click.option(
     "--verbose", "-verbose", is_flag=False, flag_value=True, default=False, type=bool, metavar="",
-    help="Print each request and its adjustment, too.",
+    help="Also print each request and its adjustment.",
 )  # fmt: skip
-@click.option("--metrics", default="", metavar="HOST:PORT", help="Serve counts to Prometheus there.")
-@click.option("--check", is_flag=True, help="Ask the one that runs with these options whether it is connected.")
+@click.option("--metrics", default="", metavar="HOST:PORT", help="Serve metrics to Prometheus at this address.")
+@click.option("--check", is_flag=True, help="Check whether the plugin that runs with these options is connected.")
 def nri(
     idx: str, name: str, socket_path: str, log_level: str | None, verbose: bool, metrics: str, check: bool
 ) -> None:  # fmt: skip
     """Adjust containers as an NRI plugin of containerd or CRI-O.
 
-    It does what the wrapper runtime does, for every container of the node, where NRI is on. NRI carries no stop signal, no
-    SELinux label, no AppArmor profile and removes no device: where a container would have had that, the log says so.
+    It does the same as the wrapper runtime, for every container of the node, if NRI is on. NRI does not support changes to the
+    stop signal, SELinux label, AppArmor profile and devices: the log has each container that would need one.
     """
     if check:
         _check(socket_path, idx, name)
@@ -68,7 +70,7 @@ def nri(
 
 
 def is_connected() -> bool:
-    """Whether a plugin that was started without options is connected to a runtime."""
+    """Return whether a plugin that runs with the default options is connected to a runtime."""
     from oci_systemd.nri.health import address, check
 
     try:
@@ -94,9 +96,9 @@ def _serve(idx: str, name: str, path: str, level: str | None, metrics: str, *, v
     from oci_systemd.nri.serve import Identity, Server, Signals
 
     if not re.fullmatch("[0-9]{2}", idx):
-        raise Problem(f"--idx {idx!r} is not two digits, such as 10")
+        raise Problem(f"--idx {idx!r}: invalid value; use two digits, such as 10")
     if not re.fullmatch("[A-Za-z0-9_.+-]+", name):
-        raise Problem(f"--name {name!r} is not of letters, digits and -_.+")
+        raise Problem(f"--name {name!r}: invalid value; use letters, digits and -_.+")
     launched = os.environ.get(LAUNCHED, "")
     file = chosen_file(None) or settings_file.chosen(os.environb)
     see = partial(look, file, "debug" if verbose and not level else level)
@@ -122,7 +124,7 @@ def _health(path: str, idx: str, name: str, log: Log) -> Health | None:
     try:
         return Health(address(path, idx, name))
     except OSError as error:
-        said = f"--check will not find this plugin, since another process has its place: {error.strerror or error}"
+        said = f"--check does not work with this plugin: another process uses its address: {error.strerror or error}"
         log.tell(Entry("warning", "health", None, said))
         return None
 
@@ -132,7 +134,7 @@ def _serve_metrics(address: str, plugin: Plugin) -> None:
         from oci_systemd.nri.metrics import serve
     except ImportError:
         raise Problem(
-            "--metrics needs the Python package prometheus-client: install it, or leave --metrics out"
+            "--metrics: Python package prometheus-client not found; install it, or leave out --metrics"
         ) from None
     serve(address, plugin)
 
@@ -141,7 +143,7 @@ def _inherited(number: str) -> socket.socket:
     try:
         return socket.socket(fileno=int(number))
     except (ValueError, OSError):
-        raise Problem(f"{LAUNCHED} is {number!r}, which is no descriptor of a socket") from None
+        raise Problem(f"{LAUNCHED}={number!r}: not a socket's file descriptor") from None
 
 
 def _show(log: Log, title: str, message: Message | None) -> None:

@@ -1,7 +1,7 @@
-"""What the command line prints: text made safe for a terminal, sentences on stderr, tables, and a progress bar.
+"""Output of the command line: text made safe for a terminal, sentences on stderr, tables, and a progress bar.
 
-Law: what a container's author wrote reaches a terminal only through `safe`, and a reader that went away changes nothing
-about the work: what is left to print goes nowhere.
+Law: text from a container's author reaches a terminal only through `safe`. If the reader of the output disappears, the work goes
+on, and the rest of the output is dropped.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 PROGRAM = "oci-systemd"
 LONGEST = 300  # characters of one text in a table
-PATIENCE = 1.0  # seconds of work before a progress bar is worth its place
-WIDEST = 1 << 16  # columns where no terminal sets them: no line is broken
+PATIENCE = 1.0  # seconds of work before a progress bar is shown
+WIDEST = 1 << 16  # columns without a terminal: no line is folded
 
 
 def safe(text: str, longest: int = 0) -> str:
-    """`text` on one line, with an escape for all that is not printable; cut to `longest` characters where that is given."""
+    """Return `text` on one line, with unprintable characters escaped; shortened to `longest` characters if given."""
     if longest and len(text) > longest:
         text = f"{text[:longest]}… ({len(text)} characters)"
     return printable(text)
@@ -37,17 +37,17 @@ def safe(text: str, longest: int = 0) -> str:
 def out(data: str | bytes) -> None:
     """Print to stdout."""
     if sys.stdout is None:
-        raise Problem("stdout is closed; give it a place to write to")
+        raise Problem("stdout is closed; redirect it to a file or a terminal")
     try:
         click.echo(data, nl=False)
     except OSError as error:
         silence(sys.stdout)
         if not isinstance(error, BrokenPipeError):
-            raise Problem(f"stdout cannot be written: {error.strerror}") from None
+            raise Problem(f"stdout: cannot write: {error.strerror}") from None
 
 
 def say(sentence: object) -> None:
-    """Print one sentence of ours to stderr."""
+    """Print one sentence to stderr."""
     try:
         click.echo(f"{PROGRAM}: {safe(str(sentence))}", err=True)
     except OSError:
@@ -55,7 +55,7 @@ def say(sentence: object) -> None:
 
 
 def silence(stream: TextIO) -> None:
-    """Let all that `stream` still holds, or is given, go nowhere."""
+    """Drop everything that is still in `stream`, or that is written to it later."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
@@ -66,7 +66,7 @@ def on_terminal(stream: TextIO | None) -> bool:
 
 
 def colours_allowed() -> bool | None:
-    """click's answer on colours: False where the environment forbids them (no-color.org), None for "on a terminal"."""
+    """Return click's value for colours: False if the environment forbids them (no-color.org), None for "on a terminal"."""
     return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
 
 
@@ -75,7 +75,7 @@ def heading(text: str) -> str:
 
 
 def table(rows: Iterable[tuple[str, str]]) -> str:
-    """Two columns, indented; folded to the terminal where there is one."""
+    """Return two columns, indented, and folded to the width of a terminal."""
     shown = [(safe(left, LONGEST), safe(right, LONGEST)) for left, right in rows]
     width = shutil.get_terminal_size().columns if on_terminal(sys.stdout) else WIDEST
     first = min(max((len(left) for left, right in shown if right), default=0), max(width * 55 // 100, 20))
@@ -93,7 +93,7 @@ def _folded(left: str, right: str, first: int, width: int) -> Iterator[str]:
 
 
 class Progress:
-    """A bar on stderr, where that is a terminal and the work takes longer than PATIENCE."""
+    """A bar on stderr, if that is a terminal and the work takes longer than PATIENCE."""
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -121,7 +121,7 @@ class Progress:
 
 
 def encoded(document: object) -> bytes:
-    """`document` as indented JSON in UTF-8, for machines, or for the terminal that stdout is."""
+    """Return `document` as indented JSON in UTF-8, safe for a terminal."""
     import orjson
 
     return json_bytes(orjson.dumps(_encodable(document), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
@@ -137,13 +137,13 @@ def json_bytes(data: bytes) -> bytes:
 
 
 def _escaped(letter: str) -> str:
-    """A letter as JSON escapes it: by its UTF-16 units."""
+    """Return a letter's JSON escape: its UTF-16 units."""
     units = letter.encode("utf-16-be")
     return "".join(f"\\u{units[index]:02x}{units[index + 1]:02x}" for index in range(0, len(units), 2))
 
 
 def _encodable(value: object) -> object:
-    """`value` for JSON in UTF-8: half a surrogate pair, which a config.json may hold, becomes its escape."""
+    """Return `value` for JSON in UTF-8: half a surrogate pair, possible in a config.json, becomes its escape."""
     if isinstance(value, str):
         return value.encode(errors="backslashreplace").decode()
     if isinstance(value, (list, tuple)):

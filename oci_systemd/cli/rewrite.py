@@ -1,4 +1,4 @@
-"""`oci-systemd rewrite`: new config.json files from old ones, without any engine."""
+"""`oci-systemd rewrite`: adjust config.json files without an engine."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\b
 Examples:
-  oci-systemd rewrite --diff bundle/           what would change
-  oci-systemd rewrite -i bundle/               change it there
+  oci-systemd rewrite --diff bundle/           show the changes
+  oci-systemd rewrite -i bundle/               change the file
   oci-systemd rewrite - <config.json >new.json
   oci-systemd rewrite --check bundles/*        exit 1 if any would change
   oci-systemd rewrite -i --set tmpfs.size=64m --annotation io.systemd.container=true bundles/*
 
-Exit status: 0 when done, 1 where --check finds a change, 2 where a PATH cannot be used or its container is refused.
+Exit status: 0 if done, 1 if --check finds a change, 2 if a PATH cannot be read or its container is refused.
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH...")
-@click.option("-i", "--in-place", is_flag=True, help="Write each config.json anew, whole or not at all.")
+@click.option("-i", "--in-place", is_flag=True, help="Replace each config.json, as a whole or not at all.")
 @click.option("--diff", is_flag=True, help="Print a unified diff.")
-@click.option("--check", is_flag=True, help="Change nothing; exit 1 if something would change, and name it.")
+@click.option("--check", is_flag=True, help="Change nothing; print each PATH that would change, and exit with 1.")
 @container_options
 def rewrite(given: Given, paths: tuple[str, ...], in_place: bool, diff: bool, check: bool) -> None:
-    """Adjust a bundle's config.json so that systemd boots.
+    """Adjust a bundle's config.json to let systemd boot.
 
-    PATH is a bundle directory, a config.json, or - for stdin. The new JSON of a single PATH goes to stdout. What is not
-    wanted comes out as it went in.
+    PATH is a bundle directory, a config.json, or - for stdin. The new JSON of a single PATH is printed to stdout. A
+    config.json that is not wanted is printed unchanged.
     """
     paths = tuple(dict.fromkeys(paths))
     _check_usage(given, paths, in_place=in_place, diff=diff, check=check)
@@ -57,19 +57,19 @@ def rewrite(given: Given, paths: tuple[str, ...], in_place: bool, diff: bool, ch
 
 def _check_usage(given: Given, paths: tuple[str, ...], *, in_place: bool, diff: bool, check: bool) -> None:
     if in_place and check:
-        raise Problem("--in-place writes and --check does not; leave one of them out")
+        raise Problem("--in-place and --check: cannot be used together; leave out one of them")
     if in_place and STDIN in paths:
-        raise Problem("stdin cannot be rewritten in place; leave out -i, or name a file")
+        raise Problem("stdin: cannot be changed in place; leave out -i, or pass a file")
     if len(paths) > 1 and not (in_place or diff or check):
-        raise Problem("several paths cannot all go to stdout; use -i to rewrite them in place, or --diff or --check")
+        raise Problem("several paths: cannot print all to stdout; use -i to change the files, or --diff or --check")
     if len(paths) > 1 and given.id is not None:
-        raise Problem("--id is one container's; give one PATH with it")
+        raise Problem("--id: unsupported with several paths; pass one PATH")
 
 
 def _rewritten(
     given: Given, paths: tuple[str, ...], act: Callable[[str, Found, str], None], *, bar: bool
 ) -> tuple[Counter[bool], list[str]]:
-    """How many of `paths` changed (True) and how many did not, and a sentence for each one that failed."""
+    """Return how many of `paths` changed (True) and how many did not, and a sentence for each failure."""
     tally: Counter[bool] = Counter()
     failures: list[str] = []
     with Progress(len(paths)) as progress:
@@ -84,7 +84,7 @@ def _rewritten(
 
 
 def _one(given: Given, path: str, act: Callable[[str, Found, str], None]) -> bool:
-    """Whether the config.json at `path` changes; `act` does with it what the options say."""
+    """Return whether the config.json at `path` changes; `act` carries out the options."""
     try:
         found = given.find(path)
         for warning in found.adjustment.warnings:
@@ -92,14 +92,14 @@ def _one(given: Given, path: str, act: Callable[[str, Found, str], None]) -> boo
         new = found.text()
         act(path, found, new)
     except (Refused, SettingsError) as problem:
-        raise Problem(f"{path} is refused: {problem}") from None
+        raise Problem(f"{path}: refused: {problem}") from None
     except OSError as error:
-        raise Problem(f"{path} cannot be rewritten: {error.strerror or error}") from None
+        raise Problem(f"{path}: cannot rewrite: {error.strerror or error}") from None
     return new != found.config.text
 
 
 def _action(*, in_place: bool, diff: bool, check: bool) -> Callable[[str, Found, str], None]:
-    """What is done with each result."""
+    """Return the function that handles each result."""
     if not in_place:
         return _show_diff if diff else _name if check else _print
     return _show_and_save if diff else _save

@@ -1,8 +1,7 @@
-"""`oci-systemd status`: the containers on this node that were adjusted, by what the runtimes' own state tells.
+"""`oci-systemd status`: list the adjusted containers on this node, from the runtimes' state.
 
-Law: what is told stands in the runtime's `state` or in the config.json that it names, or is said to be unknown. The record
-of an adjustment is an annotation, which a pod's author can write, too: where today's rules would leave the container alone,
-that is said.
+Law: every value comes from the runtime's `state` or from its config.json, or is shown as unknown. The record of an adjustment is an
+annotation, which a pod's author can write too: if today's rules would leave the container alone, the output says so.
 """
 
 from __future__ import annotations
@@ -52,39 +51,39 @@ Examples:
   oci-systemd status --root /run/elsewhere/runc
 
 \b
---json prints a list of objects, null where something is not known:
-  engine       containerd, crio, docker, podman, k3s (rke2 too), k0s, microk8s; none where a runtime was called by hand
+--json prints a list of objects; unknown values are null:
+  engine       containerd, crio, docker, podman, k3s (also rke2), k0s, microk8s; none if the runtime was called by hand
   namespace, pod, container, id, status, pid
-  version      what adjusted it
-  reason       why it was wanted, by its config.json and today's settings
-  changes      list of {what, value, note} that are in effect by its config.json, whoever set them
-  stop_signal  {name, number, by}: what a stop sends, and who, "wrapper" (for SIGTERM) or "engine"; null where that is unknown
-  runtime, root, uid   runc or crun, its state directory, and the user whose it is
+  version      version of oci-systemd that adjusted it
+  reason       why it is wanted, by its config.json and today's settings
+  changes      list of {what, value, note}: values in effect by its config.json, whoever set them
+  stop_signal  {name, number, by}: the signal of a stop, sent by "wrapper" (in place of SIGTERM) or "engine"; null if unknown
+  runtime, root, uid   runc or crun, its state directory, and the directory's owner
   bundle, problem      the bundle, and why its config.json cannot be read
 
-Exit status: 0, also where a runtime does not answer: what cannot be told is said on stderr. 2 where an option is wrong.
+Exit status: 0, also if a runtime does not answer (stderr names its containers); 2 if an option is invalid.
 """
-SHORT = 12  # letters of an ID, as docker and podman show it
+SHORT = 12  # letters of an ID, as in docker and podman
 LAUNCHER_LIMIT = 1 << 16
-MOST_CLOSED = 5  # directories that are told by name
-LONGEST_CAUSE = 300  # characters of what a runtime said
+MOST_CLOSED = 5  # unreadable directories that are listed
+LONGEST_CAUSE = 300  # characters of a runtime's message
 
 
 @click.command(epilog=EXAMPLES)
-@click.option("--json", "as_json", is_flag=True, help="Print a list of JSON objects, for machines.")
+@click.option("--json", "as_json", is_flag=True, help="Print a list of JSON objects.")
 @click.option(
     "--root",
     "given",
     multiple=True,
     type=click.Path(),
     metavar="DIR",
-    help="A runtime's state directory, or one above, in place of the usual ones. May be given several times.",
+    help="Look in this state directory of a runtime, or one level below, instead of the usual ones. May be repeated.",
 )
 @config_option
 def status(as_json: bool, given: tuple[str, ...], own_config: str | None) -> None:
-    """Show this node's adjusted containers: why, what is in effect, and how they stop.
+    """List this node's adjusted containers: the reason, the changes in effect, and the stop signal.
 
-    They are found in the state of runc and crun, whichever engine called them; only root sees all.
+    They are read from the state of runc and crun, for every engine. Only root sees all containers.
     """
     settings = settings_from(own_config, ())
     if settings.problem:
@@ -101,11 +100,11 @@ def status(as_json: bool, given: tuple[str, ...], own_config: str | None) -> Non
 
 
 def _found(given: Iterable[str]) -> tuple[list[Entry], list[str]]:
-    """The containers' directories, and the directories that may not be looked into."""
+    """Return the containers' state directories, and the directories that are not readable."""
     named = [str(Path(path).absolute()) for path in given]
     for path in named:
         if not Path(path).is_dir():
-            raise Problem(f"--root {path!r} is no directory; name the one that the runtime is given as --root")
+            raise Problem(f"--root {path!r}: not a directory; use the value of the runtime's --root")
     below = [f"{path}/{name}" for path in named for name in ("", "*")]
     usual = (*ROOTS, *containers.moved_roots(OPTIONS))
     roots = containers.roots(below or usual)
@@ -114,7 +113,7 @@ def _found(given: Iterable[str]) -> tuple[list[Entry], list[str]]:
 
 
 class Row:
-    """One container that was adjusted, as it is told. `problem` is why its config.json says nothing."""
+    """One adjusted container in the output. `problem` tells why its config.json cannot be read."""
 
     __slots__ = ("container", "effects", "problem", "reason", "state", "stop")
 
@@ -175,21 +174,21 @@ class Row:
 
 
 def _front(state: State) -> bool | None:
-    """Whether the wrapper is the container's handler; None where nothing tells."""
+    """Return whether the container's runtime is the wrapper; None if unknown."""
     called = handlers.program(state)
     return None if called is None else launcher.is_ours(called)
 
 
 def _known(state: State) -> Container:
-    """What is known of a container whose config.json cannot be read."""
+    """Return the known facts about a container whose config.json cannot be read."""
     name, _, pod, namespace = identity(state.annotations)
     return Container(id=state.entry.id, name=name, pod_name=pod, pod_namespace=namespace, annotations=state.annotations)
 
 
 def _described(state: State) -> Container:
-    """The container by its config.json; a Problem where that cannot be used."""
+    """Return the container in its config.json. Raise a Problem if that cannot be read."""
     if not state.bundle:
-        raise Problem(f"the {state.entry.kind} state names no bundle")
+        raise Problem(f"{state.entry.kind} state: no bundle")
     config = bundle.load(f"{state.bundle}/config.json")
     try:
         return from_spec(config.spec, state.entry.id)
@@ -198,19 +197,19 @@ def _described(state: State) -> Container:
 
 
 def _reason(container: Container, settings: Settings) -> str:
-    """Why the container is wanted, by its own words and today's settings; the root file system is not looked at again."""
+    """Return why the container is wanted, by its config.json and today's settings. The root file system is not read again."""
     try:
         verdict = detect(container, Annotations(container), settings, None)
     except Refused as problem:
-        return f"by its config.json it would be refused today: {problem}"
-    return verdict.reason if verdict.wanted else f"by today's rules it would be left alone: {verdict.reason}"
+        return f"today it would be refused: {problem}"
+    return verdict.reason if verdict.wanted else f"today it would be left alone: {verdict.reason}"
 
 
 def _document(effect: Effect) -> dict[str, str]:
     return {"what": effect.what, "value": effect.value, "note": effect.note}
 
 
-# How people read it: the line of each container, and what stands below it.
+# For people: the line of each container, and the details below it.
 COLUMNS: dict[str, Callable[[Row], str]] = {
     "ENGINE": lambda row: row.engine,
     "USER": lambda row: str(row.state.entry.uid or ""),
@@ -233,7 +232,7 @@ PHRASES = {
     "container_uuid": "container_uuid={value}",
     "selinux": "SELinux type {value}",
     "apparmor": "AppArmor profile {value}",
-    "KillSignal": "KillSignal={value} of its scope",
+    "KillSignal": "KillSignal={value} on its scope",
 }
 
 
@@ -248,7 +247,7 @@ def _text(rows: list[Row]) -> str:
 
 
 def _phrases(found: list[Effect]) -> list[str]:
-    """Each effect in words; all tmpfs, the first of which has the place, in one."""
+    """Return each effect in words; all tmpfs together, at the position of the first."""
     places = [_noted(effect.value, effect.note) for effect in found if effect.what == "tmpfs"]
     phrases = dict.fromkeys(
         f"tmpfs at {', '.join(places)}"
@@ -264,25 +263,25 @@ def _noted(text: str, note: str) -> str:
 
 
 def _none(total: int, *, all_seen: bool) -> str:
-    where = "here" if all_seen else "that can be seen"
-    return f"of {total} container{'s' if total != 1 else ''} {where} none was adjusted\n"
+    where = "" if all_seen else " readable"
+    return f"no adjusted containers ({total}{where} container{'s' if total != 1 else ''} on this node)\n"
 
 
 def _tell(closed: list[str], troubles: list[Trouble]) -> None:
-    """One sentence on stderr for what could not be looked at, and one for each cause of trouble with a runtime."""
+    """Print one sentence to stderr for unreadable directories, and one for each error of a runtime."""
     if closed:
         more = f" and {len(closed) - MOST_CLOSED} more" if len(closed) > MOST_CLOSED else ""
-        say(f"{', '.join(closed[:MOST_CLOSED])}{more} may not be looked into; root sees all containers")
+        say(f"{', '.join(closed[:MOST_CLOSED])}{more}: permission denied; run as root to see all containers")
     groups: dict[tuple[str, str], list[str]] = {}
     for entry, cause in troubles:
         groups.setdefault((cause, entry.root), []).append(entry.id)
     for (cause, root), ids in groups.items():
         which = f"{ids[0][:SHORT]} is" if len(ids) == 1 else f"{len(ids)} containers are"
-        say(f"{safe(cause, LONGEST_CAUSE)}; {which} not shown, in {root}")
+        say(f"{safe(cause, LONGEST_CAUSE)}; {which} not shown (in {root})")
 
 
 class _Runtimes:
-    """Which program answers for a kind of runtime: the launcher's own where its name fits, else one on PATH or an engine's."""
+    """The program for a kind of runtime: the launcher's own if its name matches, else one on PATH, else an engine's."""
 
     def __init__(self) -> None:
         named = os.environ.get("OCI_SYSTEMD_RUNTIME", "")
@@ -297,7 +296,7 @@ class _Runtimes:
 
 
 def _behind_launchers() -> list[str]:
-    """The real runtimes that the installed launcher, and then its stubs, name."""
+    """Return the real runtimes of the installed launcher, and then of its stubs."""
     first = Path(next(filter(os.path.exists, launchers()), shutil.which(launcher.NAME) or "/"))
     stubs = (path for folder in (first.parent, Path(STUBS)) for path in sorted(folder.glob(f"{launcher.NAME}.*")))
     return [name for path in (first, *stubs) if (name := _named(path))]

@@ -1,7 +1,8 @@
-"""An installation on a node: what is written, restarted, verified, rolled back and remembered, and what the engines say of it.
+"""Installation on a node: write files, restart engines, verify, roll back, and keep a record.
 
-`transaction` carries a plan out, `setup` makes plans of what a user wants, `effective` asks an engine what it makes of its files,
-`cri` and `docker_api` ask one that runs, `installed` finds our programs, `facts` looks at a node and `checks` judges it.
+`setup` turns a user's request into a plan, `transaction` carries it out, `effective` asks an engine's program which configuration
+is in effect, `cri` and `docker_api` ask a running engine, `installed` finds our programs, `facts` reads a node and `checks` judges
+it.
 
-Invariant: no click, no exit code, nothing printed: sentences go to a Reporter.
+Invariant: no click, no exit codes, no output: sentences go to a Reporter.
 """

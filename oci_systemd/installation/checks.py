@@ -1,7 +1,7 @@
-"""What makes the wrapper work on a node, or not: CHECKS is a table of functions from Facts, which `facts` gathers, to Findings.
+"""Check whether the wrapper works on a node: CHECKS is a table of functions from Facts, which `facts` collects, to Findings.
 
-Invariant: nothing is looked at here. A finding is a sentence and, where it is not a pass, what to do. `FAIL` is what keeps
-systemd from booting or from being stopped, or the engine from starting; `WARN` is what may surprise.
+Invariant: nothing is read here. A finding is a sentence and, unless it is a pass, what to do. `FAIL`: systemd cannot boot or cannot
+be stopped, or the engine cannot start. `WARN`: anything else that needs attention.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Launcher:
-    """A launcher or a stub: `missing` are the paths in it that are not there; `runtime` is the real one, of that `version`.
+    """A launcher or a stub: `missing` are paths in it that do not exist; `runtime` is the real one, of that `version`.
 
-    `is_called`: whether an engine names it. `instead`: another runtime that is there, "" where none is.
+    `is_called`: whether an engine's configuration has it. `instead`: another runtime that exists, "" if there is none.
     """
 
     path: str
@@ -73,12 +73,12 @@ class Launcher:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An engine that is there. `written`: the handlers in its files that call us; `handlers`: those of them that its configuration
-    has in effect, by `source`; `served`: all that the engine has in effect as it runs, None where it does not say.
+    """An engine on the node. `written`: handlers in its files that call the wrapper; `handlers`: those of them that are in effect,
+    according to `source`; `served`: all handlers of the running engine, None if unknown.
 
-    `is_running`: None where that cannot be told. For containerd: `drivers`: SystemdCgroup of the handlers in effect, by name;
-    `default`: the node's default one; `passed`: the annotations of each; `nri`: whether it is on. `stale`: whether its files
-    are newer than its process. `problem`: why its files cannot be read.
+    `is_running`: None if unknown. For containerd: `drivers`: SystemdCgroup of the handlers in effect, by name; `default`: the
+    node's default handler; `passed`: the annotations of each; `nri`: whether NRI is on. `stale`: whether its files are newer than
+    its process. `problem`: why its files cannot be read.
     """
 
     engine: str
@@ -100,7 +100,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How this is installed: the command that installs it, and the one that does so again."""
+    """The command that installs this package, and the one that installs it again."""
 
     first: str = "make install"
     again: str = "make install"
@@ -108,8 +108,8 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that is known of a node. `plugin`: whether our NRI plugin is connected to an engine. `hooks`: hook files of stage
-    precreate in the directories that CRI-O and buildah read."""
+    """The facts about a node. `plugin`: whether our NRI plugin is connected to an engine. `hooks`: hook files of stage precreate in
+    the directories that CRI-O and buildah read."""
 
     machine: Machine
     launchers: Collection[Launcher] = ()
@@ -127,7 +127,7 @@ def _cgroup(facts: Facts) -> Iterator[Finding]:
         yield Finding("cgroup", PASS, "cgroup v2 is mounted at /sys/fs/cgroup")
         return
     remedy = "boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line"
-    yield Finding("cgroup", FAIL, "/sys/fs/cgroup is not cgroup v2: no container can be served", remedy)
+    yield Finding("cgroup", FAIL, "/sys/fs/cgroup is not cgroup v2: no container can be adjusted", remedy)
 
 
 def _nsdelegate(facts: Facts) -> Iterator[Finding]:
@@ -136,12 +136,12 @@ def _nsdelegate(facts: Facts) -> Iterator[Finding]:
     if facts.machine.nsdelegate:
         yield Finding("nsdelegate", PASS, "root in a container cannot lift its own limits")
         return
-    remedy = "mount -o remount,nsdelegate /sys/fs/cgroup (systemd mounts it so)"
+    remedy = "mount -o remount,nsdelegate /sys/fs/cgroup (the default of systemd)"
     if facts.machine.require_nsdelegate:
         remedy += ", or set cgroup.require_nsdelegate = false"
-        yield Finding("nsdelegate", FAIL, "cgroup v2 is mounted without it, and the settings require it", remedy)
+        yield Finding("nsdelegate", FAIL, "cgroup v2 is mounted without nsdelegate, which the settings require", remedy)
         return
-    said = "cgroup v2 is mounted without it: root in a container can lift its limits"
+    said = "cgroup v2 is mounted without nsdelegate: root in a container can lift its own limits"
     yield Finding("nsdelegate", WARN, said, remedy)
 
 
@@ -152,18 +152,18 @@ def _controllers(facts: Facts) -> Iterator[Finding]:
     if not missing:
         yield Finding("controllers", PASS, f"cgroup v2 has {', '.join(LIMITED)}")
         return
-    remedy = "keep cgroup v1 from taking them: boot with cgroup_no_v1=all"
-    yield Finding("controllers", WARN, f"cgroup v2 has no {', '.join(missing)}: limits do not hold", remedy)
+    remedy = "cgroup v1 has taken them: boot with cgroup_no_v1=all"
+    yield Finding("controllers", WARN, f"cgroup v2 lacks {', '.join(missing)}: limits have no effect", remedy)
 
 
 def _kernel(facts: Facts) -> Iterator[Finding]:
     release = facts.machine.kernel
     number = numbers(release)
     if number < (4, 14):  # cgroup.max.descendants
-        remedy = "4.14 is the first that can cap cgroups; use 5.4 or later"
-        yield Finding("kernel", FAIL, f"{release} is too old", remedy)
+        remedy = "use 5.4 or later (4.14 is the first that can limit the number of cgroups)"
+        yield Finding("kernel", FAIL, f"{release} is unsupported", remedy)
     elif number < (5, 4):  # systemd 258, README, requirements
-        yield Finding("kernel", WARN, f"{release} is older than new systemd wants", "use 5.4 or later")
+        yield Finding("kernel", WARN, f"{release} is too old for recent systemd", "use 5.4 or later")
     else:
         yield Finding("kernel", PASS, release)
 
@@ -211,18 +211,18 @@ def _selinux(facts: Facts) -> Iterator[Finding]:
 
 def _settings(facts: Facts) -> Iterator[Finding]:
     if not facts.machine.settings:
-        yield Finding("settings", PASS, "the settings file is right, or there is none")
+        yield Finding("settings", PASS, "the settings file is valid, or does not exist")
         return
-    remedy = "correct it: a container that looks like systemd fails until then (oci-systemd config check FILE)"
+    remedy = "correct it (oci-systemd config check FILE); until then, every container that looks like systemd fails"
     yield Finding("settings", FAIL, "; ".join(facts.machine.settings), remedy)
 
 
-# The launchers and what is behind them
+# The launchers and the runtimes that they call
 
-# What is known of versions: a runtime, from and before which version, how bad, what, and what helps.
+# Known faults: runtime, first version, first version without the fault, status, fault, remedy.
 KNOWN: tuple[tuple[str, tuple[int, ...], tuple[int, ...], str, str, str], ...] = (
-    ("runc", (0,), (1, 0), FAIL, "does not know cgroup v2", "use runc 1.1.12 or later"),
-    ("runc", (1, 0), (1, 1, 12), WARN, "lets containers out (CVE-2024-21626)", "use runc 1.1.12 or later"),
+    ("runc", (0,), (1, 0), FAIL, "does not support cgroup v2", "use runc 1.1.12 or later"),
+    ("runc", (1, 0), (1, 1, 12), WARN, "lets containers escape (CVE-2024-21626)", "use runc 1.1.12 or later"),
     (
         "runc",
         (1, 4, 0),
@@ -231,12 +231,12 @@ KNOWN: tuple[tuple[str, tuple[int, ...], tuple[int, ...], str, str, str], ...] =
         "cannot exec into some privileged containers (runc#5089)",
         "use 1.4.1 or later",
     ),
-    ("crun", (0,), (1, 0), WARN, "is older than what is tested with", "use crun 1.0 or later"),
+    ("crun", (0,), (1, 0), WARN, "is older than any tested version", "use crun 1.0 or later"),
 )
 
 
 def _launchers(facts: Facts) -> Iterator[Finding]:
-    """Whether each launcher that is installed, or named by an engine, can do its work; none is needed where the plugin is."""
+    """Check each launcher that is installed, or that an engine calls. None is needed if the plugin is connected."""
     for each in facts.launchers:
         yield from _launcher(each, facts.way.again)
     if not facts.launchers and not facts.plugin:
@@ -246,7 +246,7 @@ def _launchers(facts: Facts) -> Iterator[Finding]:
 def _launcher(each: Launcher, again: str) -> Iterator[Finding]:
     if not each.executable:
         yield Finding(
-            "wrapper", FAIL, f"{each.path} does not exist or is not executable", f"{again}, or uninstall the handler"
+            "wrapper", FAIL, f"{each.path}: not found or not executable", f"{again}, or uninstall the handler"
         )
         return
     if each.missing:
@@ -255,11 +255,11 @@ def _launcher(each: Launcher, again: str) -> Iterator[Finding]:
         yield Finding(
             "wrapper",
             WARN,
-            f"{each.path}: its frozen modules are damaged or of another Python; calls are slower",
+            f"{each.path}: its frozen modules are damaged, or from another Python; calls are slower",
             again,
         )
     elif not each.version and each.instead and not each.is_called:
-        said = f"{each.path}; {each.runtime} is not installed, {each.instead} is: handlers start that one"
+        said = f"{each.path}; {each.runtime} is not installed: handlers call {each.instead}"
         yield Finding("wrapper", PASS, said)
         return
     else:
@@ -270,9 +270,7 @@ def _launcher(each: Launcher, again: str) -> Iterator[Finding]:
 def _runtime(each: Launcher, again: str) -> Finding:
     subject = each.name or "runtime"
     if not each.version:
-        return Finding(
-            subject, FAIL, f"{each.runtime} does not tell its version", f"install runc or crun, then: {again}"
-        )
+        return Finding(subject, FAIL, f"{each.runtime}: cannot get its version", f"install runc or crun, then: {again}")
     for name, start, end, status, said, remedy in KNOWN:
         if name == each.name and start <= numbers(each.version) < end:
             return Finding(subject, status, f"{each.runtime} {each.version} {said}", remedy)
@@ -281,16 +279,16 @@ def _runtime(each: Launcher, again: str) -> Finding:
 
 # The engines
 
-NRI = ("containerd", "crio")  # who has it
+NRI = ("containerd", "crio")  # engines that support NRI
 
 
 def _engines(facts: Facts) -> Iterator[Finding]:
-    """Whether each engine calls us, as its configuration is in effect. An engine that is there and not set up for us is
-    nothing to warn of, as long as another one is."""
+    """Check whether each engine calls the wrapper, by the configuration in effect. One engine that does is enough: the others give
+    no warning."""
     for each in facts.engines:
         yield from _engine(each, plugin=facts.plugin and each.nri is not False and each.engine in NRI)
     if not facts.engines:
-        yield Finding("engines", WARN, "no containerd, CRI-O, Docker or podman is found", "install one")
+        yield Finding("engines", WARN, "containerd, CRI-O, Docker and podman: not found", "install one of them")
     elif not any(each.written or each.handlers or each.problem for each in facts.engines) and not facts.plugin:
         names = " or ".join(dict.fromkeys(each.engine for each in facts.engines))
         yield Finding("engines", WARN, "no engine calls the wrapper", f"oci-systemd install {names}")
@@ -299,31 +297,31 @@ def _engines(facts: Facts) -> Iterator[Finding]:
 def _engine(each: Found, *, plugin: bool) -> Iterator[Finding]:
     name = f"{each.title} {each.version}".rstrip()
     if each.problem:
-        yield Finding(each.title, FAIL, each.problem, "correct it: the engine will not start with it")
+        yield Finding(each.title, FAIL, each.problem, "correct it: the engine cannot start with it")
         return
     for handler in sorted({*each.written} - {*each.handlers}):
-        said = f"its files have handler {handler}, but it is not in effect ({each.source})"
+        said = f"handler {handler} is in its files, but not in effect ({each.source})"
         yield Finding(each.title, FAIL, said, _why(each))
     if plugin:
-        yield Finding(each.title, PASS, f"{name} has NRI, and a plugin of ours is connected")
+        yield Finding(each.title, PASS, f"{name} supports NRI, and our plugin is connected")
     elif not each.handlers and not each.written:
-        yield Finding(each.title, PASS, f"{name} has no handler of ours ({each.source})")
+        yield Finding(each.title, PASS, f"{name} has no handler that calls the wrapper ({each.source})")
     for handler in sorted(each.handlers):
         yield _handler(each, name, handler)
     if each.stale:
-        yield Finding(each.title, WARN, "its configuration is newer than its process", each.restart or "restart it")
+        yield Finding(each.title, WARN, "its configuration has changed since it started", each.restart or "restart it")
     if each.nri is not None and not plugin:
-        yield Finding(each.title, PASS, f"NRI is {'on' if each.nri else 'off'}; the wrapper needs none")
+        yield Finding(each.title, PASS, f"NRI is {'on' if each.nri else 'off'}; the wrapper does not need it")
 
 
 WHY = {
     "containerd": "see `containerd config dump`: an import that is not followed, or a later file with the plugin's table",
-    "crio": "see `crio config`, and `journalctl -u crio`: it drops a handler with an unknown entry in allowed_annotations",
+    "crio": "see `crio config` and `journalctl -u crio`: CRI-O drops a handler with an unknown entry in allowed_annotations",
 }
 
 
 def _why(each: Found) -> str:
-    return WHY.get(each.engine, "a later file has other values: see its configuration")
+    return WHY.get(each.engine, "see its configuration: a later file overrides the handler")
 
 
 def _handler(each: Found, name: str, handler: str) -> Finding:
@@ -331,25 +329,25 @@ def _handler(each: Found, name: str, handler: str) -> Finding:
     if others and driver not in others:
         remedy = f"set SystemdCgroup = {str(not driver).lower()} in its options: oci-systemd install {each.engine} does"
         return Finding(
-            each.title, FAIL, f"handler {handler} has another cgroup driver than the node's default one", remedy
+            each.title, FAIL, f"handler {handler} and the node's default handler have different cgroup drivers", remedy
         )
     if each.passed and not set(CRUCIAL) <= set(each.passed.get(handler, ())):
         remedy = f"add {' and '.join(CRUCIAL)} to its pod_annotations: oci-systemd install {each.engine} does"
-        return Finding(each.title, WARN, f"handler {handler} does not pass all annotations of ours on", remedy)
+        return Finding(each.title, WARN, f"handler {handler} does not pass on all our annotations", remedy)
     if each.is_running is False:
         start = each.restart.replace(" reload ", " start ").replace(" restart ", " start ") or "start it"
         return Finding(
-            each.title, WARN, f"{name} does not run; its files have handler {handler} ({each.source})", start
+            each.title, WARN, f"{name} is not running; its files have handler {handler} ({each.source})", start
         )
     if each.served is not None and handler not in each.served:
         remedy = f"{each.restart or 'restart it'}; if that does not help, {_why(each)}"
         return Finding(each.title, FAIL, f"{name} runs without handler {handler}, which its files have", remedy)
-    source = "asked as it runs" if each.served is not None else each.source
+    source = "the running engine was asked" if each.served is not None else each.source
     return Finding(each.title, PASS, f"{name} has handler {handler} in effect ({source})")
 
 
 def _drivers(each: Found) -> set[bool]:
-    """The cgroup drivers that ours may have: that of the node's default handler, else those of the others."""
+    """Return the right cgroup drivers for our handler: that of the node's default handler, else those of the others."""
     if each.default in each.drivers and each.default not in each.handlers:
         return {each.drivers[each.default]}
     return {driver for other, driver in each.drivers.items() if other not in each.handlers}
@@ -357,9 +355,9 @@ def _drivers(each: Found) -> set[bool]:
 
 def _hooks(facts: Facts) -> Iterator[Finding]:
     for file in facts.hooks:
-        said = f"{file} has the stage precreate: CRI-O does not start with it, and buildah stops"
+        said = f"{file}: stage precreate: CRI-O does not start with it, and buildah fails"
         yield Finding(
-            "hooks", FAIL, said, "remove it; podman reads a directory of its own (oci-systemd install podman --hook)"
+            "hooks", FAIL, said, "remove it; podman has a separate directory (oci-systemd install podman --hook)"
         )
 
 
@@ -378,12 +376,12 @@ CHECKS: dict[str, Callable[[Facts], Iterator[Finding]]] = {
 
 
 def findings(facts: Facts) -> list[Finding]:
-    """All findings, in the table's order."""
+    """Return all findings, in the order of the table."""
     return [finding for check in CHECKS.values() for finding in check(facts)]
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version: 1.1.12-rc.1+x is (1, 1, 12)."""
+    """Return the leading numbers of a version: (1, 1, 12) for 1.1.12-rc.1+x."""
     found: list[int] = []
     for part in version.lstrip("v").split("."):
         digits = part[: len(part) - len(part.lstrip("0123456789"))]

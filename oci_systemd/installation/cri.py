@@ -1,11 +1,11 @@
-"""The runtime handlers that an engine has in effect, by the CRI's Status: its files tell what a later start would make of them.
+"""Ask a running engine for its runtime handlers with the CRI's Status call. Its files only show the state after its next start.
 
-Invariant: it looks, and waits no longer than its bound.
+Invariant: nothing is changed, and every wait has a limit.
 
-gRPC over HTTP/2 is h2's; here is its one unary call (grpc, PROTOCOL-HTTP2.md), 30 lines. grpclib was weighed: it would bring
-multidict, which is compiled for each architecture and Python, and asyncio; Debian 12, which our package is for, has no
-python3-grpclib; and the call would still need a deadline, a bound on the answer's size, and messages without protoc. grpcio is
-megabytes of C++. h2 is pure Python, and a package of every distribution.
+h2 implements HTTP/2; the one unary gRPC call (grpc, PROTOCOL-HTTP2.md) takes 30 lines here. Why not grpclib: it needs multidict,
+which is compiled for each architecture and Python, and asyncio; Debian 12, which our package supports, has no python3-grpclib; and
+the call would still need a deadline, a limit on the answer's size, and messages without protoc. Why not grpcio: megabytes of C++.
+h2 is pure Python, and every distribution has it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ANSWER = 5.0  # seconds for one answer
 STATUS = "/runtime.v1.RuntimeService/Status"
 VERBOSE = b"\x08\x01"  # StatusRequest{verbose: true}
 CHUNK = 1 << 16
-PREFIX = struct.Struct(">?I")  # of a message: whether it is compressed, and its length
+PREFIX = struct.Struct(">?I")  # before a message: whether it is compressed, and its length
 LONGEST = 16 << 20  # bytes of an answer
 # cri-api, StatusResponse: its handlers since Kubernetes 1.30 (CRI-O 1.30, containerd 2.0); containerd 1 has them in its `config`.
 TABLE = """
@@ -38,8 +38,8 @@ RuntimeHandler name=1s
 
 
 def handlers(place: Path) -> set[str] | None:
-    """The handlers that the engine at the socket `place` has in effect; None where it does not say. An OSError or H2Error where it
-    does not answer."""
+    """Return the handlers of the engine at the socket `place`; None if it does not report them. Raise OSError or H2Error if it does
+    not answer."""
     from google.protobuf.message import DecodeError
 
     from oci_systemd.nri.table import messages
@@ -51,14 +51,14 @@ def handlers(place: Path) -> set[str] | None:
     try:
         answer = messages("cri.status", TABLE)["StatusResponse"].FromString(said)
     except DecodeError:
-        raise OSError("it serves no CRI") from None
+        raise OSError("not a CRI server") from None
     with suppress(ValueError, KeyError, TypeError):
         return {*json.loads(answer.info["config"])["containerd"]["runtimes"]}
     return {each.name for each in answer.runtime_handlers} or None
 
 
 def _call(peer: socket.socket, message: bytes) -> bytes:
-    """The message that STATUS answers with."""
+    """Return the message in the answer to STATUS."""
     connection = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
     connection.initiate_connection()
     stream = connection.get_next_available_stream_id()
@@ -79,14 +79,14 @@ def _call(peer: socket.socket, message: bytes) -> bytes:
             break
         with suppress(BrokenPipeError):
             peer.sendall(connection.data_to_send())
-    raise OSError("it has closed the connection, or is too slow")
+    raise OSError("timed out, or the connection was closed")
 
 
 def _unframed(data: bytes) -> bytes:
-    """The one message in an answer, uncompressed since nothing else was asked for."""
+    """Return the one message in an answer. It is not compressed, since the call did not offer compression."""
     if len(data) < PREFIX.size:
-        raise OSError("it serves no CRI")
+        raise OSError("not a CRI server")
     compressed, length = PREFIX.unpack_from(data)
     if compressed or len(data) != PREFIX.size + length:
-        raise OSError("its answer is cut off")
+        raise OSError("the answer is incomplete")
     return data[PREFIX.size :]

@@ -1,6 +1,6 @@
-"""Docker's API, as far as the runtimes that the daemon has in effect (GET /info, docs.docker.com/reference/api/engine).
+"""Ask a running dockerd for its runtimes (GET /info, docs.docker.com/reference/api/engine).
 
-Invariant: it looks, and waits no longer than its bound.
+Invariant: nothing is changed, and every wait has a limit.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ANSWER = 5.0  # seconds for the answer
-LONGEST = 4 << 20  # bytes of it
+LONGEST = 4 << 20  # bytes of the answer
 
 
 class _Connection(HTTPConnection):
-    """HTTP over a socket of this machine."""
+    """HTTP over a Unix socket."""
 
     def __init__(self, place: Path) -> None:
         super().__init__("docker", timeout=ANSWER)
@@ -31,15 +31,15 @@ class _Connection(HTTPConnection):
 
 
 def runtimes(place: Path) -> set[str] | None:
-    """The names of the runtimes that the daemon at the socket `place` has; None where it does not say. An OSError where it does not
-    answer."""
+    """Return the names of the runtimes of the daemon at the socket `place`; None if it does not report them. Raise OSError if it
+    does not answer."""
     connection = _Connection(place)
     try:
         connection.request("GET", "/info")
         answer = connection.getresponse().read(LONGEST)
         found = json.loads(answer).get("Runtimes")
     except (HTTPException, ValueError, AttributeError) as error:
-        raise OSError(f"it serves no Docker API: {error}") from None
+        raise OSError(f"not a Docker API: {error}") from None
     finally:
         connection.close()
     return {*found} if isinstance(found, dict) else None

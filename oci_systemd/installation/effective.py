@@ -1,12 +1,12 @@
-"""What an engine makes of its configuration, the present one or a planned one: its own program is asked, on a copy of the files.
+"""Find the configuration that is in effect, for the present files or planned ones: ask the engine's own program about a copy.
 
     containerd   containerd --config COPY config dump
     CRI-O        crio --config COPY --config-dir COPY.d config
-    Docker       dockerd --validate --config-file COPY (it says whether the file is right, and the file then says the rest)
-    podman       podman --runtime NAME info, with a storage of its own for that; of the present files alone: it wants the program
+    Docker       dockerd --validate --config-file COPY (whether the file is valid; the values are then read from the file)
+    podman       podman --runtime NAME info, with temporary storage; only for the present files, since it needs the program
 
-Invariant: no file of the engine is written, and the engine need not run. What cannot be asked is read, and the answer says so: a
-template of k3s, or a drop-in of k0s, is no file of containerd's yet.
+Invariant: no file of the engine is written, and the engine need not run. If its program cannot be asked, the files are read, and
+the answer says so: containerd does not read a template of k3s or a drop-in of k0s directly.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is in effect. `asked`: the engine's command that said so, "" where its files were read. `refused`: why the engine does
-    not take the files. `handlers`: each with its program, "" for the engine's own. `details`: containerd's whole configuration.
-    """
+    """The configuration in effect. `asked`: the engine's command that reported it, "" if its files were read. `refused`: why the
+    engine refuses the files. `handlers`: each with its program, "" for the engine's own. `details`: containerd's whole
+    configuration."""
 
     asked: str = ""
     refused: str = ""
@@ -52,12 +52,12 @@ class Answer:
 
     @property
     def source(self) -> str:
-        """Who said so, for people."""
+        """The source of the answer, for people."""
         return f"asked: {self.asked}" if self.asked else "its files were read"
 
 
 def ask(engine: str, files: plans.Tree, tree: Tree, place: Place) -> Answer:
-    """What the engine at `place` makes of `files`, which its own program says where it can be run at `tree`, and else we."""
+    """Return the configuration in effect for `files`: from the engine's program if it can run at `tree`, else from `read`."""
     program = tree.program(place.program, PROGRAMS)
     question = QUESTIONS.get(engine)
     said = question(_Question(files, tree, place.main, program)) if question and program else None
@@ -65,7 +65,7 @@ def ask(engine: str, files: plans.Tree, tree: Tree, place: Place) -> Answer:
 
 
 def read(engine: str, files: plans.Tree, place: Place, version: str = "") -> Answer:
-    """What we make of `files` by ourselves."""
+    """Return the configuration in effect by our own reading of `files`."""
     if engine == "containerd":
         given = containerd_files.configuration(files, place.main, version)
         return Answer(handlers=_programs(given), default=given.default, details=given)
@@ -74,7 +74,7 @@ def read(engine: str, files: plans.Tree, place: Place, version: str = "") -> Ans
 
 @dataclass(frozen=True)
 class _Question:
-    """One question: about `files`, whose main one is `main`, to the engine's `program` at `tree`."""
+    """One question to the engine's `program` at `tree`, about `files` with the main file `main`."""
 
     files: plans.Tree
     tree: Tree
@@ -84,7 +84,7 @@ class _Question:
     def put(
         self, relocated: Callable[..., dict[str, str] | None], words: Callable[[str], list[str]]
     ) -> commands.Said | None:
-        """What the program says, called with `words` of the place of the copy; None where it cannot be asked."""
+        """Return what the program says, called with `words` for the path of the copy; None if it cannot be asked."""
         with _copy_place(self.tree) as (inside, outside):
             if not outside:
                 return None
@@ -101,8 +101,8 @@ class _Question:
 
 @contextmanager
 def _copy_place(tree: Tree) -> Iterator[tuple[str, str]]:
-    """A folder for a copy: its path inside the tree, and here; "" where none can be made. It is its owner's alone (mkdtemp), since
-    a configuration may hold a registry's password."""
+    """Make a directory for a copy: return its path inside the tree, and its path for this process; "" if none can be made. Only its
+    owner can read it (mkdtemp), since a configuration may hold a registry's password."""
     inside = folder = ""
     for above in ("/run", "/tmp", "/var/tmp"):
         with suppress(OSError):
@@ -164,7 +164,7 @@ def _docker(question: _Question) -> Answer | None:
 
 
 def _podman(question: _Question) -> Answer | None:
-    """podman says of one runtime at a time where it finds it; it refuses one that it does not know."""
+    """podman reports the path of one runtime per call, and refuses unknown ones."""
     if question.files is not question.tree:
         return None
     found = {name: _podman_runtime(question, name) for name in podman.wrapped(question.tree, question.main)}
@@ -175,7 +175,7 @@ def _podman(question: _Question) -> Answer | None:
 
 
 def _podman_runtime(question: _Question, name: str) -> str | None:
-    """The program of a runtime, "" where podman has none of that name; None where it cannot be asked."""
+    """Return the program of a runtime, "" if podman does not know it; None if podman cannot be asked."""
     with _copy_place(question.tree) as (inside, outside):
         own = [word for option in ("root", "runroot", "tmpdir") for word in (f"--{option}", f"{inside}/{option}")]
         words = [*own, "--storage-driver", "vfs", "--runtime", name, "info", "--format", "{{.Host.OCIRuntime.Path}}"]
@@ -194,7 +194,8 @@ QUESTIONS: dict[str, Callable[[_Question], Answer | None]] = {
 
 
 def check(engine: str, title: str, wanted: Wanted, before: Answer, after: Answer, hint: str = "") -> None:
-    """A Problem where `after`, what the engine makes of the planned files, is not what is `wanted`: then nothing is written."""
+    """Raise a Problem if `after`, the configuration in effect with the planned files, is not as `wanted`. Nothing is written
+    then."""
     said = f"{title}: {after.asked}"
     if after.refused:
         raise Problem(f"{said} refuses the planned files: {after.refused}; no file is changed")
@@ -204,12 +205,12 @@ def check(engine: str, title: str, wanted: Wanted, before: Answer, after: Answer
         )
     if wanted.default and after.default != wanted.handler:
         raise Problem(
-            f"{said} shows that the default runtime would stay {after.default!r}: a later file sets it; leave --default out, or "
-            "remove it there; no file is changed"
+            f"{said} shows that the default runtime would still be {after.default!r}: a later file sets it; leave out --default, "
+            "or remove it there; no file is changed"
         )
     lost = sorted({*before.handlers} - {*after.handlers})
     if lost and not before.refused:
         raise Problem(f"{said} shows that handler {lost[0]} would be lost: {hint or HINT}; no file is changed")
 
 
-HINT = "another file has the last word, or an import is not read"
+HINT = "another file overrides it, or an import is not read"

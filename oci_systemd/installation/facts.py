@@ -1,6 +1,6 @@
-"""What a node is like, for `checks`: the kernel, the settings, the launchers, and each engine as it is in effect.
+"""Collect the facts about a node for `checks`: the kernel, the settings, the launchers, and each engine's configuration in effect.
 
-Invariant: it looks, and changes nothing. What is not there, or may not be seen, is said to be so.
+Invariant: nothing is changed. Missing and unreadable things are reported as such.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from oci_systemd.installation.effective import Answer
 
 HOOKS = ("/usr/share/containers/oci/hooks.d", "/etc/containers/oci/hooks.d")
-SLACK = 1.0  # seconds: the kernel's time of boot is told in whole ones (/proc/stat, btime)
+SLACK = 1.0  # seconds: the kernel's boot time has whole seconds (/proc/stat, btime)
 
 
 def gather(tree: Tree, *, plugin: bool) -> Facts:
-    """The facts of this machine. `plugin`: whether our NRI plugin is connected."""
+    """Return the facts about this machine. `plugin`: whether our NRI plugin is connected."""
     engines = list(_engines(tree))
     return Facts(_machine(), list(launchers(tree, engines)), engines, plugin, list(hooks(tree)), installed.way(tree))
 
@@ -74,7 +74,7 @@ def _text(path: Path) -> str:
 
 
 def launchers(tree: Tree, found: Iterable[Found]) -> Iterator[Launcher]:
-    """The launcher beside this package, or where it usually is, and each program that an engine calls."""
+    """Yield the launcher of this package, or those in the usual places, and each program that an engine calls."""
     named = [program for each in found for program in each.written.values()]
     there = [path for path in installed.launchers() if tree.is_program(path)]
     called = {tree.outside(path) for path in named}
@@ -95,7 +95,7 @@ def _launcher(tree: Tree, path: str, *, is_called: bool) -> Launcher:
     )
     can_wait = (
         bool(instead) and not is_called and not tree.exists(runtime)
-    )  # a package names runc, and crun may be the one
+    )  # a package sets runc, but the node may have crun
     needed = [*([] if can_wait else [runtime]), *own, *(paths_of(base)[1:] if sourced else ())]
     said = commands.output([runtime, "--version"]) or "" if runtime else ""
     return Launcher(
@@ -111,7 +111,7 @@ def _launcher(tree: Tree, path: str, *, is_called: bool) -> Launcher:
     )
 
 
-# Prints "whole" where each file that is given is as packaging/install/freeze.py made it with this interpreter.
+# Prints "whole" if each given file is unchanged since packaging/install/freeze.py made it with this interpreter.
 WHOLE = """import _imp, sys
 magic = sys.modules['_frozen_importlib_external'].MAGIC_NUMBER
 texts = [open(name, 'rb').read() for name in sys.argv[1:]]
@@ -119,7 +119,7 @@ print('whole' if all(text[:12] == magic + _imp.source_hash(0, text[12:]) for tex
 
 
 def _is_frozen(text: str) -> bool:
-    """Whether the files of modules that the launcher loads are whole, and of its interpreter."""
+    """Return whether the launcher's files of modules are undamaged, and made for its interpreter."""
     _, *paths = paths_of(text)
     if len(paths) < 2:
         return True
@@ -139,7 +139,7 @@ def _engines(tree: Tree) -> Iterator[Found]:
 
 
 def engine(tree: Tree, name: str, place: Place) -> Found:
-    """An engine as it is: by its files, by its program, and by itself where it runs."""
+    """Return the facts about an engine: from its files, from its program, and from the running engine."""
     program = tree.program(place.program, PROGRAMS)
     version = commands.version(program, tree.root) if program else ""
     found = Found(name, place.title, version, restart=command_of(tree, place.restart))
@@ -156,7 +156,7 @@ def engine(tree: Tree, name: str, place: Place) -> Found:
 
 
 def _detailed(found: Found, said: Answer) -> Found:
-    """`found` with what a dump of containerd's configuration tells."""
+    """Return `found` with the facts in a dump of containerd's configuration."""
     if not said.details or not said.asked:
         return found
     tables = said.details.handlers
@@ -171,7 +171,7 @@ def _detailed(found: Found, said: Answer) -> Found:
 
 
 def _as_it_runs(tree: Tree, found: Found, place: Place) -> Found:
-    """`found` with what the engine says itself, where it runs."""
+    """Return `found` with the facts from the running engine."""
     if not place.socket:
         return found
     try:
@@ -183,12 +183,12 @@ def _as_it_runs(tree: Tree, found: Found, place: Place) -> Found:
 
 
 def _is_stale(tree: Tree, name: str, place: Place) -> bool:
-    """Whether the engine has read its files for the last time before they were changed. A reload counts where the engine takes a
-    new handler by one (Docker)."""
+    """Return whether the files have changed since the engine last read them. A reload counts if the engine then adds new handlers
+    (Docker)."""
     command = command_of(tree, place.restart)
     read = last_read(command.split()[-1], reloads=" reload " in command) if command and tree.is_this_machine else None
     main = Path(place.main)
-    # k3s writes its main file itself, after its start; what it makes that of are templates.
+    # k3s writes its main file itself, after its start, from templates.
     whole = [*main.parent.glob("*.tmpl")] if place.main.endswith(containerd_files.RENDERED) else [main]
     files = [*whole, *main.parent.glob("*.d/*oci-systemd*"), *Path(f"{main}.d").glob("*oci-systemd*")]
     changed = [path.stat().st_mtime for path in files if path.is_file()]
@@ -196,7 +196,7 @@ def _is_stale(tree: Tree, name: str, place: Place) -> bool:
 
 
 def last_read(unit: str, *, reloads: bool) -> float | None:
-    """When the main process of `unit` was started, or reloaded, in seconds since the epoch; None where it does not run."""
+    """Return when the main process of `unit` was started or reloaded, in seconds since the epoch; None if it does not run."""
     said = commands.output(["systemctl", "show", "--property=MainPID,StateChangeTimestampMonotonic", unit]) or ""
     values = dict(line.partition("=")[::2] for line in said.splitlines())
     began = began_at(values.get("MainPID", ""))
@@ -207,7 +207,7 @@ def last_read(unit: str, *, reloads: bool) -> float | None:
 
 
 def began_at(pid: str) -> float | None:
-    """When a process began, in seconds since the epoch: field 22 of its stat, on top of the time of boot (proc(5)). None where
+    """Return the start time of a process, in seconds since the epoch: the boot time plus field 22 of its stat (proc(5)). None if
     there is no such process."""
     ticks = process.start(int(pid)) if pid.isdigit() and int(pid) else None
     boot = next((line.split()[1] for line in _text(Path("/proc/stat")).splitlines() if line.startswith("btime ")), "")
@@ -218,7 +218,7 @@ def began_at(pid: str) -> float | None:
 
 
 def hooks(tree: Tree) -> Iterator[str]:
-    """The hook files of stage precreate in the directories that CRI-O and buildah read."""
+    """Yield the hook files of stage precreate in the directories that CRI-O and buildah read."""
     given = crio.merged(tree, crio.PLACES[0].main).get("hooks_dir") or []
     for file in chain.from_iterable(tree.glob(f"{folder}/*.json") for folder in dict.fromkeys([*HOOKS, *given])):
         with suppress(Problem):

@@ -1,4 +1,4 @@
-"""Where the launcher is: beside this package, as `make install` puts both, or where it usually is."""
+"""Find the launcher: beside this package, as `make install` installs both, or in the usual places."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ USUAL = ("/usr/local/bin", "/usr/bin", "/opt/oci-systemd/bin")
 
 
 def launchers() -> list[str]:
-    """Full paths where the launcher may be, the likeliest first; of a self-contained tree its only one."""
+    """Return absolute paths where the launcher may be, the most likely first; only one for a self-contained tree."""
     own = versions.own()
     if own:
         return [own.launcher]
@@ -36,8 +36,8 @@ def launchers() -> list[str]:
 
 
 class Launcher(NamedTuple):
-    """What an engine is to call: its `path` in the root, and the runtime that its text names. `usual` is the runtime behind it
-    where nobody names one; `shell` runs stubs of it; `hooks` is the folder beside it, "" where there is none."""
+    """The program that an engine calls: its `path` in the root, and the real runtime in its text. `usual` is the default runtime;
+    `shell` runs its stubs; `hooks` is the directory of hooks beside it, "" if there is none."""
 
     path: str
     runtime: str
@@ -47,7 +47,7 @@ class Launcher(NamedTuple):
 
 
 def way(tree: Tree) -> Way:
-    """How this is installed, by where this package lies and whose lists have it."""
+    """Return how this package is installed, by its directory and the lists of the package managers."""
     if versions.own():
         return Way(*["run the installer's pod, or oci-systemd install ENGINE from the self-contained tree"] * 2)
     if Path(oci_systemd.__file__).is_relative_to("/usr/lib/oci-systemd"):
@@ -59,14 +59,15 @@ def way(tree: Tree) -> Way:
 
 
 def stubs(tree: Tree, launcher: str) -> str:
-    """The folder for stubs of `launcher`: beside it, or STUBS where the file system there is read-only (an image-based system)."""
+    """Return the directory for stubs of `launcher`: beside it, or STUBS if that file system is read-only (an image-based
+    system)."""
     beside = posixpath.dirname(launcher)
     return STUBS if tree.is_read_only(beside) else beside
 
 
 def launcher(tree: Tree, given: str) -> Launcher:
-    """The launcher of this version, where we run from a self-contained tree; else the one given, that beside this package, or the
-    usual one."""
+    """Return the launcher of this version in a self-contained tree; else the given one, the one beside this package, or one in the
+    usual places."""
     version = versions.own()
     if version and not given:
         hooks = f"{version.home}/current/{HOOKS}" if (version.source / HOOKS).is_dir() else ""
@@ -78,6 +79,6 @@ def launcher(tree: Tree, given: str) -> Launcher:
         runtime = runtime_of(tree.read(found) or "") if found else ""
     if not runtime:
         where = f" at {given}" if given else ""
-        raise Problem(f"there is no {NAME}{where} under {tree.root}: `make install` puts it there, --launcher names it")
+        raise Problem(f"{NAME}: not found{where} under {tree.root}; run `make install`, or pass --launcher PATH")
     hooks = clean(f"{found}/../../{HOOKS}")
     return Launcher(found, runtime, runtime, "/bin/sh", hooks if tree.exists(hooks) else "")

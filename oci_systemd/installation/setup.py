@@ -1,6 +1,6 @@
-"""The wrapper put into an engine's configuration, and taken out again: from what a user wants to a plan, checked and carried out.
+"""Install the wrapper into an engine's configuration, and uninstall it: turn a request into a plan, check it, carry it out.
 
-Invariant: a plan whose result would not be in effect is not written, and as long as anything names our launcher that is said.
+Invariant: a plan that would not be in effect is not written. As long as a file still has our launcher, uninstall reports it.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
     from oci_systemd.installation.effective import Answer
     from oci_systemd.installation.transaction import Reporter
 
-FEW = 3  # names or IDs that a sentence has
+FEW = 3  # names or IDs in a sentence
 PAUSE = 2.0  # seconds between two looks at what runs
-CLUSTER = ("containerd", "crio")  # the engines of a cluster's nodes
-PLAIN = ("", "runc", "crun")  # runtimes that need no word
+CLUSTER = ("containerd", "crio")  # the engines of cluster nodes
+PLAIN = ("", "runc", "crun")  # runtimes that need no note
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a user wants of an engine: our `handler`, with that real `runtime` ("" for the engine's own). `automatic`: restart it.
+    """A user's request for an engine: our `handler`, with that real `runtime` ("" for the engine's own). `automatic`: restart it.
 
-    `config` and `launcher` are full paths, "" where they are to be found. `node`: the node of the cluster that gets a label. `show`
-    takes the plan of a dry run, and is None where the plan is to be carried out. `sysctl`: raise the node's limits.
+    `config` and `launcher` are absolute paths, "" to look for them. `node`: the cluster node that gets a label. `show` receives the
+    plan in a dry run; None to carry out the plan. `sysctl`: raise the node's limits.
     """
 
     tree: Tree
@@ -65,7 +65,7 @@ class Request:
 
 
 def install(request: Request) -> None:
-    """Make the wrapper a runtime of the engine. A Problem, and nothing is changed, where it would not be in effect."""
+    """Make the wrapper a runtime of the engine. If it would not be in effect, raise a Problem and change nothing."""
     check_node(request)
     if request.sysctl:
         sysctl.check(request.tree)
@@ -85,10 +85,10 @@ def install(request: Request) -> None:
         restart = transaction.must_restart(plan)
         _deploy(request)
         transaction.carry_out(plan, restart=restart)
-        _deploy(request)  # once more: until now no file named it, so that another call may have taken it away
+        _deploy(request)  # again: until now no file had it, and another call may have removed it
         _prune(request)
     if not plan.changes and not restart:
-        request.report.line(f"{engine} has the handler {request.handler} already; nothing to do")
+        request.report.line(f"{engine}: handler {request.handler} is up to date")
     _set_limits(request)
     if request.node and not request.show:
         _label(request, transaction, restart=restart)
@@ -107,7 +107,7 @@ def _set_limits(request: Request) -> None:
 
 
 def plan_of(request: Request, place: Place) -> tuple[Plan, Answer]:
-    """The plan for a request, and what the engine makes of the files then. A Problem where that is not what was wanted."""
+    """Return the plan for a request, and the configuration in effect after it. Raise a Problem if that is not as requested."""
     tree, engine, handler = request.tree, request.engine, request.handler
     module = ENGINES[engine]
     version = commands.version(_program(tree, place), tree.root) if engine in CLUSTER else ""
@@ -126,8 +126,8 @@ def plan_of(request: Request, place: Place) -> tuple[Plan, Answer]:
     if before.refused:
         said = f"{place.title}: {before.asked} refuses its present files: {before.refused}"
         if engine == "containerd":
-            raise Problem(f"{said}; correct that first; no file is changed")
-        request.report.note(said)  # the units of dockerd and CRI-O may give them options that make the difference
+            raise Problem(f"{said}; correct them; no file is changed")
+        request.report.note(said)  # the units of dockerd and CRI-O may add options that make the files valid
         return plan, replace(after, asked="")
     if after.asked:
         hint = containerd_files.in_the_way(planned, place.main, handler, version) if engine == "containerd" else ""
@@ -138,7 +138,7 @@ def plan_of(request: Request, place: Place) -> tuple[Plan, Answer]:
 def _wanted(
     request: Request, place: Place, without: Overlay, before: Answer, version: str
 ) -> tuple[Wanted, list[Edit]]:
-    """What the engine is to be given, and the edit that makes a stub for it."""
+    """Return the handler for the engine, and the edit that writes a stub for it."""
     module = ENGINES[request.engine]
     called = installed.launcher(request.tree, request.launcher)
     like = before.details.model if before.details and before.asked else None
@@ -149,7 +149,7 @@ def _wanted(
     real, binary, more = _behind(request, called, place, request.runtime or own)
     if own not in PLAIN and not request.runtime and not any(own.endswith(f"/{plain}") for plain in PLAIN[1:]):
         request.report.note(
-            f"{own}, which the node's default handler calls, stays behind {request.handler}; --runtime chooses another"
+            f"{request.handler} calls {own}, the runtime of the node's default handler; to change it, pass --runtime"
         )
     hooks = _hooks(called) if request.hook else ""
     return Wanted(request.handler, binary, real, request.default, hooks, like), more
@@ -165,11 +165,11 @@ def _transaction(request: Request, place: Place, plan: Plan) -> Transaction:
 
 
 def _behind(request: Request, launcher: installed.Launcher, place: Place, runtime: str) -> tuple[str, str, list[Edit]]:
-    """The real runtime, the program that the engine is to call for it, and the edit that makes that one."""
+    """Return the real runtime, the program that the engine calls for it, and the edit that writes that program."""
     tree, name = request.tree, runtime or launcher.usual
     real = tree.program(name, (*place.bins, *PROGRAMS))
     if not real or is_ours(real) or is_ours(str(tree.outside(real))):
-        raise Problem(f"the real runtime {name!r} is not there, or no other program: name one with --runtime PATH")
+        raise Problem(f"real runtime {name!r}: not found, or is oci-systemd-runtime itself; pass --runtime PATH")
     if tree.outside(real) == tree.outside(launcher.runtime):
         return real, launcher.path, []
     folder = installed.stubs(tree, launcher.path)
@@ -179,7 +179,7 @@ def _behind(request: Request, launcher: installed.Launcher, place: Place, runtim
 
 def _hooks(launcher: installed.Launcher) -> str:
     if not launcher.hooks:
-        raise Problem(f"there are no hooks beside {launcher.path}: `make install` puts them there")
+        raise Problem(f"hooks: not found beside {launcher.path}; run `make install`")
     return launcher.hooks
 
 
@@ -191,9 +191,9 @@ def _program(tree: Tree, place: Place) -> str:
 
 
 def uninstall(request: Request) -> bool:
-    """Take back what install wrote. Whether nothing names the handler any more; where something does, a note says what."""
+    """Remove what install wrote. Return whether no file has the handler any more; a note names each file that still has it."""
     check_node(request)
-    if request.node and not request.show:  # no pod comes any more, and those that are there may go
+    if request.node and not request.show:  # first, so that no new pod arrives
         _unlabel(request)
     left = _left(request, _planned_removal(request))
     if left:
@@ -208,7 +208,7 @@ def uninstall(request: Request) -> bool:
 
 
 def _planned_removal(request: Request) -> Plan:
-    """The plan that takes the handler out of every file of the engine that has it."""
+    """Return the plan that removes the handler from every file of the engine."""
     module = ENGINES[request.engine]
     mains = partial(_mains, request)
     return plans.uninstall(
@@ -220,25 +220,25 @@ def _planned_removal(request: Request) -> Plan:
 
 
 def _mains(request: Request) -> list[str]:
-    """The configuration files to look into: where the engine usually has one, and where something was written."""
+    """Return the configuration files to read: the engine's usual ones, and those that were written."""
     tree = request.tree
     usual = [place.main for place in ENGINES[request.engine].PLACES if tree.exists(place.main)]
     known = record.read(tree.read(record.path(request.engine)), request.engine)
     written = (entry.file for entry in known.of(request.handler) if entry.at)
     return [
         *dict.fromkeys([*usual, *(file for file in written if not file.endswith(".tmpl"))])
-    ]  # a template cannot be read
+    ]  # a template cannot be parsed
 
 
 def _left(request: Request, plan: Plan) -> list[str]:
-    """Where the engine would still have the handler after `plan`, in sentences."""
+    """Return a sentence for each place where the engine would still have the handler after `plan`."""
     tree, engine, handler = request.tree, request.engine, request.handler
     module, after = ENGINES[engine], Overlay(request.tree, plan.changes)
     found = []
     for main in _mains(request):
         for file, at in module.named(after, main, handler):
             found.append(
-                f"{file}: {'.'.join(at)} still names our handler {handler}, and was not written by install; remove it there, "
+                f"{file}: {'.'.join(at)} still has handler {handler}, which install did not write there; remove it, "
                 "then uninstall again; no file is changed"
             )
     if found:
@@ -248,21 +248,21 @@ def _left(request: Request, plan: Plan) -> list[str]:
             said = effective.ask(engine, after, tree, place)
             if said.asked and handler in said.ours:
                 found.append(
-                    f"{place.title}: {said.asked} shows that it would still have our handler {handler}: a file that oci-systemd "
-                    "does not see names it; remove it there, then uninstall again; no file is changed"
+                    f"{place.title}: {said.asked} shows that handler {handler} would still exist, in a file that oci-systemd does "
+                    "not read; remove it there, then uninstall again; no file is changed"
                 )
     return found
 
 
 def _remove(request: Request) -> bool:
-    """Take the handler out of the engine's files; whether the engine still serves it, until somebody restarts it."""
+    """Remove the handler from the engine's files. Return whether the engine has it until its next restart."""
     tree, engine, handler = request.tree, request.engine, request.handler
     known = record.read(tree.read(record.path(engine)), engine)
     transaction = Transaction(tree, engine, handler, known.restart, request.automatic, request.report)
     if handler not in known.handlers:
-        others = f"; there is {', '.join(known.handlers)}" if known.handlers else ""
-        gone = "" if others else ": already gone"
-        request.report.line(f"no handler {handler} of ours is installed in {engine}{gone}{others}; nothing to do")
+        others = f" (installed: {', '.join(known.handlers)})" if known.handlers else ""
+        gone = "not installed" if others else "already gone"
+        request.report.line(f"{engine}: handler {handler} is {gone}{others}; nothing to do")
         return not request.show and replace(transaction, command="").complete()
     plan = _planned_removal(request)
     if request.show:
@@ -279,32 +279,32 @@ def _remove(request: Request) -> bool:
 
 
 def _check_unused(request: Request, programs: Iterable[str], otherwise: str) -> None:
-    """Raise a Problem where containers of the engine call one of those `programs` that are ours."""
+    """Raise a Problem if containers of the engine call one of our `programs`."""
     if who := _users(request, programs):
-        raise Problem(f"{who}, and cannot be stopped without it: remove first what runs{otherwise}")
+        raise Problem(f"{who}, and cannot be stopped without it; remove the containers first{otherwise}")
 
 
 def _users(request: Request, programs: Iterable[str]) -> str:
-    """Who calls one of those `programs` that are ours, in words; "" where nobody does."""
+    """Return the callers of our `programs` in words, "" for none."""
     ours = {program for program in programs if is_ours(program)}
     found = in_use.users(request.tree, request.engine, ours, BUNDLES_OF_SHIMS)
     words = [_counted(len(found.pods), "pod"), _counted(len(found.containers), f"container of {request.engine}")]
     named = [*found.pods, *(id[:12] for id in found.containers)]
     if not named:
         return ""
-    calls = "calls" if len(named) == 1 else "call"
+    use = "uses" if len(named) == 1 else "use"
     shown = ", ".join(named[:FEW]) + (", …" if len(named) > FEW else "")
-    return f"{' and '.join(each for each in words if each)} still {calls} the wrapper ({shown})"
+    return f"{' and '.join(each for each in words if each)} still {use} the wrapper ({shown})"
 
 
 def _counted(number: int, what: str) -> str:
-    """`a pod`, `2 pods`, `3 containers of docker`; "" for none."""
+    """Return `a pod`, `2 pods`, `3 containers of docker`; "" for none."""
     first, *rest = what.split(" ", 1)
     return " ".join([f"{number} {first}s", *rest]) if number > 1 else f"a {what}" if number else ""
 
 
 def _wait_unused(request: Request, programs: Iterable[str]) -> None:
-    """Wait until no container calls one of `programs`: in a pod nobody types the command again. SIGTERM ends the wait."""
+    """Wait until no container calls one of `programs`: nobody repeats the command in a pod. SIGTERM ends the wait."""
     programs = [*programs]
     if not (who := _users(request, programs)):
         return
@@ -318,24 +318,24 @@ def _wait_unused(request: Request, programs: Iterable[str]) -> None:
 
 
 def _deploy(request: Request) -> None:
-    """Put the self-contained tree that we run from, if it is one, into the root."""
+    """If this process runs from a self-contained tree, install the tree in the root."""
     version = versions.own()
     for sentence in versions.deploy(version, request.tree) if version else ():
         request.report.line(sentence)
 
 
 def _prune(request: Request) -> None:
-    """Remove the versions that nothing calls any more. Where that fails, they do no harm."""
+    """Remove the versions that are not used any more. If that fails, they do no harm."""
     version = versions.own()
     try:
         for sentence in versions.prune(version, request.tree, BUNDLES_OF_SHIMS) if version else ():
             request.report.line(sentence)
     except Problem as problem:
-        request.report.note(f"old versions stay: {problem}")
+        request.report.note(f"old versions are not removed: {problem}")
 
 
 def _take_away(request: Request) -> None:
-    """Remove it from a root that it was put into, with the last handler that calls it."""
+    """Remove the self-contained tree from the root with the last handler that calls it."""
     version = versions.own()
     if not version or request.tree.is_this_machine:
         return
@@ -349,7 +349,7 @@ def _take_away(request: Request) -> None:
 
 
 def _called(tree: Tree) -> Iterator[str]:
-    """Every program of ours that an engine calls: by what was written for it, and by what its files have."""
+    """Yield every program of ours that an engine calls, from the record and from its files."""
     for engine, module in ENGINES.items():
         for entry in record.read(tree.read(record.path(engine)), engine).entries:
             yield from programs_in(entry.now)
@@ -363,33 +363,31 @@ def _called(tree: Tree) -> Iterator[str]:
 
 def check_node(request: Request) -> None:
     if request.node and request.engine not in CLUSTER:
-        raise Problem(f"--node is for the engine of a cluster, which {request.engine} is not: leave it out")
+        raise Problem(f"--node: unsupported with {request.engine}, which is not a cluster's engine; leave it out")
 
 
 def _label(request: Request, transaction: Transaction, *, restart: bool) -> None:
-    """Tell the cluster that the node has the handler, which then sends pods: once it is in effect."""
+    """Label the node once the handler is in effect: the cluster then schedules pods on it."""
     node, report = request.node, request.report
     if restart and not transaction.automatic and transaction.command:
-        report.note(f"node {node} is not labelled yet: do `{transaction.command}` first, then this again")
+        report.note(f"node {node}: not labelled yet; run `{transaction.command}`, then this command again")
         return
     if transaction.socket and not transaction.can_ask:
-        report.note(
-            f"nothing is at {transaction.socket}, where the engine would tell whether the handler is in effect: it is not asked"
-        )
+        report.note(f"{transaction.socket}: not found; the engine cannot be asked whether the handler is in effect")
     transaction.verify()
     try:
         kubernetes.label(node, transaction.handler)
     except kubernetes.Unable as unable:
         report.note(str(unable))
         return
-    report.line(f"node {node} is labelled {kubernetes.LABEL}={transaction.handler}")
+    report.line(f"node {node}: labelled {kubernetes.LABEL}={transaction.handler}")
 
 
 def _unlabel(request: Request) -> None:
     try:
         if kubernetes.unlabel(request.node, request.handler):
-            request.report.line(f"node {request.node} has lost {kubernetes.LABEL}={request.handler}")
+            request.report.line(f"node {request.node}: removed label {kubernetes.LABEL}={request.handler}")
         else:
-            request.report.line(f"node {request.node} has no label {kubernetes.LABEL}: already gone")
+            request.report.line(f"node {request.node}: label {kubernetes.LABEL} is already gone")
     except kubernetes.Unable as unable:
         request.report.note(str(unable))

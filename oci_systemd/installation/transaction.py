@@ -1,7 +1,7 @@
-"""A plan carried out: its files written, the engine restarted and asked for the handler, and all rolled back where it has none.
+"""Carry out a plan: write the files, restart the engine, ask it for the handler, and roll back if the handler is missing.
 
-Invariant: whoever is killed in between leaves a note below /run, which a reboot clears, and the next call completes it. On another
-root, where nobody reads what is printed, a plan that failed is not tried again for an hour: each try restarts the engine twice.
+Invariant: a killed process leaves a note below /run, which a reboot clears, and the next call completes the plan. On another root,
+where a pod tries again and again, a failed plan is not tried for an hour: each try restarts the engine twice.
 """
 
 from __future__ import annotations
@@ -24,20 +24,21 @@ if TYPE_CHECKING:
     from oci_systemd.host.tree import Tree
 
 NOTES = "/run/oci-systemd"
-RETRY = 3600.0  # seconds until a plan that failed is tried again
+RETRY = 3600.0  # seconds until a failed plan is tried again
 LOCKED = 60.0  # seconds that a rollback waits for another oci-systemd
 
 
 @dataclass(frozen=True)
 class Reporter:
-    """Where an installation's words go: `line` takes what was done, `note` what the reader should know."""
+    """The output of an installation: `line` for what was done, `note` for warnings."""
 
     line: Callable[[str], None]
     note: Callable[[str], None]
 
 
 class Note(NamedTuple):
-    """What is left of an engine's last transaction: the `pending` command, or the digest of a plan that `failed`, why and when."""
+    """The note of an engine's last transaction: the `pending` command, or the digest of a plan that `failed`, with reason and
+    time."""
 
     pending: str = ""
     failed: str = ""
@@ -47,11 +48,11 @@ class Note(NamedTuple):
 
 @dataclass(frozen=True)
 class Transaction:
-    """How a plan for one handler of an engine is carried out.
+    """How to carry out a plan for one handler of an engine.
 
-    `command` makes the engine read its configuration, "" where it does so by itself; `automatic`: it is run, not printed.
-    `socket`: where the engine is asked whether it serves the handler, "" where it is not; `was_there`: whether the socket existed
-    before. `undo`: the plan that removes the handler. `remark`: said with what was written of the engine's files.
+    `command` makes the engine read its configuration, "" if it needs none; `automatic`: run it instead of printing it. `socket`:
+    the engine's socket, to ask for the handler, "" if it has none; `was_there`: whether the socket existed before. `undo`: the plan
+    that removes the handler. `remark`: a line to print after the written files.
     """
 
     tree: Tree
@@ -70,31 +71,32 @@ class Transaction:
         return bool(self.socket) and (self.was_there or self.tree.exists(self.socket))
 
     def verify(self) -> None:
-        """Wait until the engine serves the handler. A Problem where it does not."""
+        """Wait until the engine has the handler. Raise a Problem if it does not."""
         if self.can_ask:
             running.wait_for(self.engine, self.handler, self.tree.outside(self.socket))
 
     def lacks(self) -> bool:
-        """Whether the engine says that it does not serve the handler. A Problem where it does not answer."""
+        """Return whether the engine reports that it does not have the handler. Raise a Problem if it does not answer."""
         return self.can_ask and not running.serves(self.engine, self.handler, self.tree.outside(self.socket))
 
     def must_restart(self, plan: Plan) -> bool:
-        """Whether the engine has to read its configuration again for `plan`. A Problem where it cannot, or has just failed to."""
+        """Return whether the engine must read its configuration again for `plan`. Raise a Problem if it cannot, or has just
+        failed."""
         note = _note(self)
-        # A call that was killed in between has written the files, and restarted nothing.
+        # A killed call may have written the files without restarting the engine.
         needed = plan.concerns_engine or bool(note.pending) or (self.automatic and self.lacks())
         if needed and self.automatic and self.command:
             commands.check_systemd(self.command, self.tree.root)
         left = note.when + RETRY - time.time()
         if needed and self.automatic and note.failed == _digest(plan, self) and 0 < left <= RETRY:
             raise Problem(
-                f"this was tried {(RETRY - left) // 60:.0f} minutes ago, and failed: {note.why}; it is tried again after an hour, "
-                f"or once {_path(self)} is gone"
+                f"the same change failed {(RETRY - left) // 60:.0f} minutes ago: {note.why}; try again after an hour, "
+                f"or remove {_path(self)}"
             )
         return needed
 
     def complete(self) -> bool:
-        """Run the command that a killed call left pending, and forget what failed. Whether it is left to somebody else."""
+        """Run the command that a killed call left pending, and forget failures. Return whether the user must run the command."""
         pending = replace(self, command=_note(self).pending)
         if not pending.command:
             _set_note(pending, Note())
@@ -117,16 +119,16 @@ class Transaction:
         if self.remark and plan.concerns_engine:
             self.report.line(self.remark)
         if by_us:
-            # Where a call was killed, the plan is carried out already, and what removes the handler is the rollback.
+            # After a killed call the files are already written, and a rollback is to remove the handler.
             back = _reverse(plan, made) if plan.changes else self.undo() if was_killed else Plan()
             _restart(back, self)
         elif restart and self.command:
-            _set_note(self, Note())  # from here on it is theirs to do
+            _set_note(self, Note())  # from here on the user runs the command
             self.report.line(f"next: {self.command}")
 
 
 def _restart(back: Plan, transaction: Transaction) -> None:
-    """Restart the engine and verify. A Problem where it does not come up as planned, and with `back` carried out."""
+    """Restart the engine and verify the handler. If that fails, carry out `back` and raise a Problem."""
     try:
         if transaction.command:
             commands.restart(transaction.command, transaction.tree.root)
@@ -140,13 +142,13 @@ def _restart(back: Plan, transaction: Transaction) -> None:
 
 
 def _roll_back(back: Plan, transaction: Transaction, failed: Note) -> str:
-    """Carry `back` out, and restart the engine again; how that went, in words. What is pending is noted before it is done."""
+    """Carry out `back`, and restart the engine again; return the result in words. The pending command is noted first."""
     if transaction.tree.is_this_machine:
         failed = Note(pending=transaction.command)
     try:
         transaction.tree.commit([*_noted(transaction, failed), *back.changes], back.folders, patience=LOCKED)
     except Problem as problem:
-        return f"cannot roll back, the new files stay: {problem}"
+        return f"cannot roll back, and the new files are still in place: {problem}"
     if not back.changes:
         return "its files are unchanged"
     try:
@@ -159,12 +161,12 @@ def _roll_back(back: Plan, transaction: Transaction, failed: Note) -> str:
 
 
 def _reverse(plan: Plan, made: list[str]) -> Plan:
-    """The plan that rolls `plan` back, which has `made` folders."""
+    """Return the plan that undoes `plan`, which has made the directories `made`."""
     return Plan([replace(change, old=change.new, new=change.old) for change in reversed(plan.changes)], made)
 
 
 def _above(changes: Iterable[Change]) -> list[str]:
-    """The folders that the files of `changes` are in, the deepest first."""
+    """Return the directories of the files in `changes`, the deepest first."""
     folders = {str(folder) for change in changes for folder in PurePosixPath(change.path).parents}
     return sorted(folders, key=len, reverse=True)
 
@@ -184,7 +186,7 @@ def _note(transaction: Transaction) -> Note:
 
 
 def _noted(transaction: Transaction, note: Note) -> list[Change]:
-    """The change that leaves `note`, if it is one; an empty note is no file."""
+    """Return the change that writes `note`, if it differs; an empty note removes the file."""
     old = transaction.tree.read(_path(transaction))
     new = json.dumps(note._asdict()) + "\n" if any(note) else None
     return [Change(_path(transaction), old, new)] if old != new else []
@@ -196,6 +198,6 @@ def _set_note(transaction: Transaction, note: Note) -> None:
 
 
 def _digest(plan: Plan, transaction: Transaction) -> str:
-    """What tells one plan from another."""
+    """Return a digest that identifies the plan."""
     said = json.dumps([transaction.handler, *sorted((change.path, change.new or "") for change in plan.changes)])
     return hashlib.sha256(said.encode()).hexdigest()

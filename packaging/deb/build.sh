@@ -1,6 +1,6 @@
 #!/bin/sh
-# build.sh BUILD: make the Debian package in the directory BUILD. REVISION= is Debian's part of its version.
-# Nothing in it depends on the node's interpreter: it holds this source, of which `compile` makes a version on the node.
+# build.sh BUILD: build the Debian package in the directory BUILD. REVISION= is the Debian revision of its version.
+# The package does not depend on the node's Python version: it contains this source, and `compile` makes a version on the node.
 set -eu
 umask 022
 build=$1
@@ -16,7 +16,7 @@ lib=$root/usr/lib/oci-systemd
 share=$root/usr/share
 doc=$share/doc/oci-systemd
 
-# The names that Debian's own files have on every node, whatever this machine is.
+# Paths of Debian's own files on every node, not of this machine.
 ${MAKE:-make} -C "$source" --no-print-directory -s install "DESTDIR=$root" PREFIX=/usr PYTHON=/usr/bin/python3 PY=/usr/bin/python3 \
     COMPILER=/usr/bin/python3 RUNTIME=/usr/bin/runc DEPENDENCIES=no PARTS=texts >/dev/null
 rm -r "$lib"

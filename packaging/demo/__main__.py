@@ -1,4 +1,4 @@
-"""`make demo`: what this project is for, in a minute."""
+"""`make demo`: show the purpose of this project in a minute."""
 
 import os
 import sys

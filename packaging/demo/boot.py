@@ -1,4 +1,4 @@
-"""The demo as root: the same bundle twice, once given to runc and once to the wrapper in front of it.
+"""The demo as root: run the same bundle twice, once with runc and once with the wrapper in front of it.
 
 Law: nothing on the machine changes. Mounts and processes are in namespaces of the demo's own, files in a temporary directory.
 """
@@ -24,12 +24,14 @@ PROMISED_STOP = 1.0
 
 
 def demo() -> None:
-    """In namespaces of its own, which end with it."""
+    """Run the demo in its own namespaces, which end with it."""
     if place := os.environ.get(INSIDE):
         return both(Path(place))
     enter = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
     if subprocess.run([*enter, "true"], capture_output=True).returncode:
-        raise Broken("mount and PID namespaces are refused here: run it on a machine, or in a privileged container")
+        raise Broken(
+            "mount and PID namespaces: permission denied; run the demo on a machine, or in a privileged container"
+        )
     with tempfile.TemporaryDirectory(prefix="oci-systemd-demo-") as place:
         inside = [sys.executable, "-B", str(Path(__file__).parent)]
         code = subprocess.run([*enter, *inside], env=os.environ | {INSIDE: place}).returncode
@@ -38,7 +40,7 @@ def demo() -> None:
 
 @dataclass
 class Stage:
-    """What both halves share."""
+    """The common part of both halves."""
 
     place: Path
     image: Path
@@ -67,7 +69,7 @@ def both(place: Path) -> None:
     without_us(stage, promises)
     with_us(stage, promises)
     promises.settle()
-    say(f"\n{paint('All as promised.', 'green')}")
+    say(f"\n{paint('All checks passed.', 'green')}")
 
 
 def prepared(place: Path) -> Stage:
@@ -79,12 +81,12 @@ def prepared(place: Path) -> Stage:
     wrapper = install(place / "usr", str(runc)) / "oci-systemd-runtime"
     settings = place / "config.toml"
     settings.write_text(f'cgroup.require_nsdelegate = {str(delegating).lower()}\nlog.file = "{place}/log"\n')
-    title("What is here")
+    title("This machine")
     fact("root file system", str(image))
     fact("runtime", version(runc))
     fact("cgroup v2", hierarchy)
     if not delegating:
-        fact("", "mounted without nsdelegate, so that limits inside would not hold against root there:")
+        fact("", "mounted without nsdelegate: root in a container could lift its own limits;")
         fact("", "the demo sets cgroup.require_nsdelegate = false; a node should mount it with nsdelegate")
     return Stage(place, image, runc, wrapper, os.environ | {"OCI_SYSTEMD_CONFIG": str(settings)})
 
@@ -102,14 +104,14 @@ def without_us(stage: Stage, promises: Promises) -> None:
     try:
         code = end(container)
         quote("\n".join(container.words[-5:]))
-        fate = f"exit code {code} after {container.age:.1f} s" if code is not None else "it hangs, frozen"
-        promises.show("systemd does not come up", fate, kept="Welcome to" not in container.said)
+        fate = f"exit code {code} after {container.age:.1f} s" if code is not None else "frozen"
+        promises.show("systemd does not boot", fate, kept="Welcome to" not in container.said)
     finally:
         stage.clear(container)
 
 
 def end(container: Container) -> int | None:
-    """Its exit code; None if it is alive but has said that it goes no further."""
+    """Return its exit code; None if it is alive but frozen."""
     while (code := container.exit_code(0.1)) is None and container.age < 15:
         if "Freezing execution" in container.said:
             return None
@@ -137,7 +139,7 @@ def changes(stage: Stage, bundle: Path, name: str) -> None:
     words: list[str | Path] = [stage.wrapper.with_name("oci-systemd"), "explain", "--json", "--id", name, bundle]
     done = subprocess.run(words, env=stage.environ, capture_output=True, text=True)
     if done.returncode:
-        raise Broken(f"oci-systemd explain ended with {done.returncode}: {done.stderr.strip()}")
+        raise Broken(f"oci-systemd explain: exit status {done.returncode}: {done.stderr.strip()}")
     quote("\n".join(edit["text"] for edit in json.loads(done.stdout)["edits"]))
 
 
@@ -145,7 +147,7 @@ def running(container: Container, promises: Promises) -> None:
     while (state := container.ask("systemctl", "is-system-running")) not in ("running", "degraded"):
         if container.age > 60 or container.exit_code(0.05) is not None:
             quote("\n".join(container.words[-10:]))
-            raise Broken(f"systemd did not come up: its state is '{state}'")
+            raise Broken(f"systemd did not boot: its state is '{state}'")
     promises.show(
         "systemctl is-system-running", f"{state}, {container.age:.1f} s after the call", kept=state == "running"
     )
@@ -174,7 +176,7 @@ def mounts(container: Container, promises: Promises) -> None:
 
 
 def mount(container: Container, place: str) -> tuple[str, list[str]]:
-    """Type and options of the last mount at PLACE (proc_pid_mounts(5))."""
+    """Return type and options of the last mount at PLACE (proc_pid_mounts(5))."""
     lines = (line.split() for line in container.ask("cat", "/proc/1/mounts").splitlines())
     found = [(kind, options.split(",")) for _, where, kind, options, *_ in lines if where == place]
     return found[-1] if found else ("no mount", [""])
@@ -188,4 +190,6 @@ def stop(container: Container, promises: Promises) -> None:
     took = time.monotonic() - begin
     quote("\n".join(container.words[-2:]))
     kept = ended and took < PROMISED_STOP
-    promises.show("stopped, services and all", f"after {took:.1f} s" if ended else "still there after 20 s", kept=kept)
+    promises.show(
+        "clean stop of all services", f"after {took:.1f} s" if ended else "still running after 20 s", kept=kept
+    )

@@ -1,4 +1,4 @@
-"""One container on a terminal: its bundle as `runc spec` makes it, changed as little as an engine would."""
+"""One container on a terminal: the bundle of `runc spec` with the few changes that an engine makes."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-# What engines let a container do that asks for nothing.
+# The engines' default capabilities.
 CAPABILITIES = """CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE
     SYS_CHROOT KILL AUDIT_WRITE""".split()
 # Escape sequences and carriage returns, which systemd writes to its console.
@@ -21,7 +21,7 @@ CONTROLS = re.compile(
 
 
 def make_bundle(bundle: Path, image: Path, runc: Path, cgroup: str) -> None:
-    """BUNDLE over a throw-away layer on IMAGE."""
+    """Make BUNDLE with a temporary layer over IMAGE."""
     for each in ("upper", "work", "rootfs"):
         (bundle / each).mkdir(parents=True)
     layers = f"lowerdir={image},upperdir={bundle}/upper,workdir={bundle}/work"
@@ -44,7 +44,7 @@ def adapted(spec: dict[str, Any], cgroup: str) -> dict[str, Any]:
 
 
 class Container:
-    """`RUNTIME run ID` on a terminal of its own, and the other commands of the same runtime."""
+    """`RUNTIME run ID` on its own terminal, and other commands of the same runtime."""
 
     def __init__(self, runtime: Path, bundle: Path, name: str, environ: dict[str, str]) -> None:
         self.runtime = runtime
@@ -80,7 +80,7 @@ class Container:
         return self.call("exec", self.name, *words).stdout.strip()
 
     def exit_code(self, limit: float) -> int | None:
-        """The exit code once it has ended; None if it has not after LIMIT seconds."""
+        """Return the exit code; None if it has not ended after LIMIT seconds."""
         try:
             return self._process.wait(limit)
         except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""What the demo needs of the machine: a root file system with systemd, a runtime, and cgroup v2, each without changing anything."""
+"""The demo's requirements: a root file system with systemd, a runtime, and cgroup v2. Nothing on the machine is changed."""
 
 import os
 import platform
@@ -18,12 +18,12 @@ CGROUP = Path("/sys/fs/cgroup")
 def runtime() -> Path:
     found = shutil.which("runc", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if not found:
-        raise Broken("runc is not on PATH: apt-get install runc")
+        raise Broken("runc: not found; run: apt-get install runc")
     return Path(found)
 
 
 def root_file_system() -> Path:
-    """A minimal system of this machine's own release, made once from its own package sources."""
+    """Make a minimal system of this machine's release, once, from its package sources."""
     release = platform.freedesktop_os_release()
     suite = release.get("VERSION_CODENAME", "")
     tree = CACHE / f"demo-{suite}"
@@ -35,7 +35,7 @@ def root_file_system() -> Path:
 
 def bootstrap(suite: str, tree: Path) -> None:
     if not shutil.which("mmdebstrap"):
-        raise Broken("mmdebstrap is missing: apt-get install mmdebstrap")
+        raise Broken("mmdebstrap: not found; run: apt-get install mmdebstrap")
     beside = tree.with_name(f".{tree.name}.new")
     if beside.exists():
         shutil.rmtree(beside)
@@ -43,18 +43,18 @@ def bootstrap(suite: str, tree: Path) -> None:
     words = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={INCLUDE}", suite, str(beside), mirror(suite)]
     done = subprocess.run(words, env=os.environ | {"TMPDIR": str(CACHE)}, capture_output=True, text=True)
     if done.returncode:
-        raise Broken(f"mmdebstrap could not make a root file system of '{suite}':\n{done.stderr.strip()}")
+        raise Broken(f"mmdebstrap: cannot make a root file system of '{suite}':\n{done.stderr.strip()}")
     beside.rename(tree)
 
 
 def mirror(suite: str) -> str:
-    """Where this machine's apt gets SUITE from (sources.list(5), both forms)."""
+    """Return this machine's apt source of SUITE (sources.list(5), both forms)."""
     places = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
     for place in filter(Path.is_file, places):
         for source, suites in sources(place.read_text()):
             if suite in suites:
                 return source
-    raise Broken(f"no apt source of '{suite}' is set up here: the demo needs a Debian or Ubuntu machine")
+    raise Broken(f"apt source of '{suite}': not found; run the demo on Debian or Ubuntu")
 
 
 def sources(text: str) -> Iterator[tuple[str, list[str]]]:
@@ -67,13 +67,13 @@ def sources(text: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def show_cgroup_v2() -> str:
-    """Have cgroup v2 at /sys/fs/cgroup, in this mount namespace; how that came about, in words."""
+    """Make cgroup v2 available at /sys/fs/cgroup in this mount namespace; return in words how."""
     if (CGROUP / "cgroup.controllers").exists():
         return "at /sys/fs/cgroup"
     unified = CGROUP / "unified"
     if not (unified / "cgroup.controllers").exists():
-        raise Broken("this machine has no cgroup v2: start it with systemd.unified_cgroup_hierarchy=1")
-    # Bound, never mounted anew: a new cgroup2 mount resets nsdelegate for the whole machine.
+        raise Broken("cgroup v2: not found; boot the machine with systemd.unified_cgroup_hierarchy=1")
+    # A bind mount, since a new cgroup2 mount resets nsdelegate for the whole machine.
     subprocess.run(["mount", "--bind", unified, CGROUP], check=True)
     return "the unified hierarchy, shown to this demo alone at /sys/fs/cgroup"
 

@@ -1,4 +1,4 @@
-"""What the demo prints: plain words in columns, in colour only on a terminal and without NO_COLOR."""
+"""The demo's output: plain words in columns, in colour only on a terminal and without NO_COLOR."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ COLOURED = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 class Broken(Exception):
-    """The demo cannot go on, or a promise was not kept: a sentence for people."""
+    """The demo cannot go on, or a check failed: a sentence for people."""
 
 
 def paint(text: str, colour: str) -> str:
@@ -39,7 +39,7 @@ def fact(name: str, value: str) -> None:
 
 
 class Promises:
-    """Facts that were promised: each is shown with its mark, and those not kept are remembered."""
+    """The demo's checks: each is printed with its result, and failures are collected."""
 
     def __init__(self) -> None:
         self.broken: list[str] = []
@@ -51,4 +51,4 @@ class Promises:
 
     def settle(self) -> None:
         if self.broken:
-            raise Broken(f"not as promised: {', '.join(self.broken)}")
+            raise Broken(f"failed checks: {', '.join(self.broken)}")

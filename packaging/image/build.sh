@@ -1,13 +1,13 @@
 #!/bin/sh
 # build.sh IMAGE BUNDLE ARCH…: build the image for each ARCH from the tree in BUNDLE/ARCH, as one manifest, and write it to
-# BUNDLE/../oci-systemd.oci.tar. Nothing of it is run, so that any machine builds for any architecture. BASE= is another base.
+# BUNDLE/../oci-systemd.oci.tar. Nothing in the image is run, so any machine can build for any architecture. BASE= sets the base.
 set -eu
 image=$1 bundle=$2
 shift 2
 here=$(dirname "$0")
 out=$(dirname "$bundle")/oci-systemd.oci.tar
 storage=$(mktemp -d)
-# Without a driver that a sandbox may not have; what it holds is small.
+# vfs works in every sandbox, and the image is small.
 build() { buildah --root "$storage/root" --runroot "$storage/run" --storage-driver vfs "$@"; }
 trap 'rm -rf "$storage"' EXIT
 

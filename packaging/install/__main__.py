@@ -1,12 +1,12 @@
-"""Install this source tree: what `make install` does, by the interpreter that will run the wrapper (or another of its version).
+"""Install this source tree, for `make install`, with the interpreter that will run the wrapper (or another of the same version).
 
-    PREFIX/lib/oci-systemd/versions/V    one version: launchers, package, byte code, and `files`, the list of all that it brought
-    PREFIX/lib/oci-systemd/current       a link to the version that is called
+    PREFIX/lib/oci-systemd/versions/V    one version: launchers, package, byte code, and `files`, the list of its files
+    PREFIX/lib/oci-systemd/current       a link to the current version
     PREFIX/bin/oci-systemd-runtime       a link through `current`, and so is PREFIX/bin/oci-systemd
     PREFIX/share, PREFIX/lib/systemd     texts: settings, hook, unit, `in-use`, manual pages, completions
 
-Law: all that can fail is done before anything that is there is touched, and what is called changes by one rename, of `current`.
-Whatever ends this program in between, the old installation or the new one is there, whole.
+Law: everything that can fail is done before any existing file is changed, and one rename, of `current`, switches to the new
+version. Whenever this program is killed, the old installation or the new one is complete.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ import freeze  # noqa: E402
 
 PROGRAMS = ("oci-systemd-runtime", "oci-systemd")
 UNIT = "oci-systemd-nri.service"
-# What stands in a script as it is (engines/launcher.py has the same).
+# Letters that need no quotes in a script (the same as in engines/launcher.py).
 SAFE = re.compile(r"[-+./0-9:=@A-Z_a-z]*")
 FILES, LOCK = "files", "lock"
-# What is in PREFIX/lib/oci-systemd. Before there were versions, package and dependencies stood there, with `made`: the folders
-# that came with them.
-PAUSE = 1.0  # seconds after which no call runs any more that had begun before
+# The content of PREFIX/lib/oci-systemd. Installations without versions had package and dependencies there, and `made`: the list of
+# new directories.
+PAUSE = 1.0  # seconds after which no earlier call still runs
 KEPT, MADE = ("versions", "current", LOCK), "made"
 
 
 class Given(argparse.Namespace):
-    """The command line: paths are those of the machine that it is for, `destdir` is where that is put together."""
+    """The command line: paths are those on the target machine, `destdir` is the directory where its tree is built."""
 
     destdir: str
     prefix: str
@@ -74,7 +74,7 @@ class Given(argparse.Namespace):
         return f"{self.prefix}/share"
 
     def outside(self, path: str) -> Path:
-        """Where this process finds `path`."""
+        """Return the path of `path` for this process."""
         return Path(self.destdir + path)
 
     @property
@@ -93,8 +93,8 @@ class Text(NamedTuple):
 
 def main(words: Sequence[str]) -> None:
     given = arguments(words)
-    os.umask(0o022)  # not only root calls what is installed
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was begun is taken away
+    os.umask(0o022)  # other users run the programs too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # to clean up what was begun
     try:
         check(given)
         if given.flat:
@@ -110,7 +110,7 @@ def main(words: Sequence[str]) -> None:
 
 
 def advice(given: Given) -> str:
-    """What to do next, in a sentence."""
+    """Return what to do next, in a sentence."""
     done = f"installed {given.bin}/oci-systemd-runtime in front of {given.runtime}"
     if given.pip or given.site:
         return f"{done}; next: oci-systemd install containerd (or crio, docker, podman)"
@@ -140,7 +140,7 @@ def arguments(words: Sequence[str]) -> Given:
 
 
 def check(given: Given) -> None:
-    """A Problem where a path cannot stand in a script, or there is no runtime."""
+    """Raise a Problem if a path is unsupported in a script, or there is no runtime."""
     for path in (given.prefix, given.bin, given.python, given.runtime, given.shell, given.grep, given.site):
         if not SAFE.fullmatch(path):
             raise Problem(
@@ -158,7 +158,7 @@ def check(given: Given) -> None:
 
 
 def build(given: Given, place: Path, inside: str) -> None:
-    """Put the package and its launchers into `place`, to be found at `inside`."""
+    """Install the package and its launchers in `place`, which will be at `inside`."""
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(SOURCE / "oci_systemd", place / "oci_systemd", ignore=ignored)
     if given.pip:
@@ -173,7 +173,7 @@ def build(given: Given, place: Path, inside: str) -> None:
 
 
 def fetch(given: Given, place: Path) -> None:
-    """Let pip put what the command line needs beside the package: the locked versions, with their hashes."""
+    """Install the packages for the command line with pip: the locked versions, checked by hash."""
     pip = [given.pip, "-m", "pip", "--python", given.python, "install", "-qq", "--no-compile", "--target", str(place)]
     if subprocess.run([*pip, "--require-hashes", "-r", str(SOURCE / "packaging/locks/runtime.txt")]).returncode:
         raise Problem("pip: cannot fetch the packages that the command line needs; the installation is unchanged")
@@ -189,7 +189,7 @@ def put_launchers(given: Given, folder: Path, inside: str) -> None:
 
 
 def filled(given: Given, text: str, inside: str) -> str:
-    """A template with its paths."""
+    """Return a template with its paths filled in."""
     values = {
         "PYTHON": given.python,
         "LIB": inside,
@@ -203,7 +203,7 @@ def filled(given: Given, text: str, inside: str) -> str:
 
 
 def open_to_all(top: Path) -> None:
-    """Let everybody read what is below `top`, whatever the umask was."""
+    """Make everything below `top` readable for all users, whatever the umask was."""
     for folder, _, names in os.walk(top):
         Path(folder).chmod(0o755)
         for place in (Path(folder, name) for name in names):
@@ -214,7 +214,7 @@ def open_to_all(top: Path) -> None:
 
 
 def texts(given: Given, lib: Path) -> dict[str, str]:
-    """Each text by its path; manual pages and completions where the package in `lib` finds what the command line needs."""
+    """Return each text by its path; with manual pages and completions if the package in `lib` finds its dependencies."""
     ours = {f"{given.share}/oci-systemd/config.toml": (SOURCE / "packaging/config.toml").read_text()}
     ours[f"{given.share}/oci-systemd/in-use"] = (
         SOURCE / "packaging/install/in-use"
@@ -228,7 +228,7 @@ def texts(given: Given, lib: Path) -> dict[str, str]:
 
 
 def pages(given: Given, lib: Path) -> dict[str, str]:
-    """What packaging/man writes."""
+    """Return the files that packaging/man writes."""
     place = lib / "share"
     words = [sys.executable, "-B", str(SOURCE / "packaging/man"), str(place)]
     subprocess.run(words, env=os.environ | {"PYTHONPATH": str(lib)}, check=True)
@@ -240,7 +240,7 @@ def pages(given: Given, lib: Path) -> dict[str, str]:
 
 
 def put_flat(given: Given) -> None:
-    """All in one directory that holds nothing else."""
+    """Install everything in one directory, which must be empty."""
     lib = given.outside(given.lib)
     build(given, lib, given.lib)
     put_launchers(given, given.outside(f"{given.prefix}/bin"), given.lib)
@@ -255,7 +255,7 @@ def put_flat(given: Given) -> None:
 
 @contextmanager
 def alone(given: Given) -> Iterator[list[str]]:
-    """Keep another of us away, by a file that only its owner may open. What had to be made for it: folders."""
+    """Lock out other installations, with a file that only its owner may open. Return the directories made for it."""
     lib = given.outside(given.lib)
     made = missing(given, [f"{given.lib}/versions/V"])
     lib.mkdir(parents=True, exist_ok=True)
@@ -273,7 +273,7 @@ def alone(given: Given) -> Iterator[list[str]]:
 
 
 def forget(given: Given, lib: Path, made: Sequence[str]) -> None:
-    """Take away the lock, and the folders that were made for it."""
+    """Remove the lock, and the directories made for it."""
     (lib / LOCK).unlink(missing_ok=True)
     for folder in sorted(made, reverse=True):
         try:
@@ -283,7 +283,7 @@ def forget(given: Given, lib: Path, made: Sequence[str]) -> None:
 
 
 def install(given: Given, made: Iterable[str]) -> None:
-    """Put a new version beside those that are there, and have it called. `made`: the folders that are new."""
+    """Add a new version beside the existing ones, and make it current. `made`: the new directories."""
     others = given.outside(f"{given.lib}/versions")
     before = listed(given)
     made = {*(path for path in before if path.endswith("/")), *made}
@@ -307,7 +307,7 @@ def install(given: Given, made: Iterable[str]) -> None:
 
 
 def prepare(given: Given, beside: Path, inside: str, before: Sequence[str], made: Iterable[str]) -> None:
-    """Make the version in `beside` and put the texts into their places. `before` is what the older versions have on their lists."""
+    """Make the version in `beside`, and install the texts. `before` has the lists of the older versions."""
     if given.parts != "texts":
         build(given, beside, inside)
         put_launchers(given, beside / "bin", inside)
@@ -321,7 +321,7 @@ def prepare(given: Given, beside: Path, inside: str, before: Sequence[str], made
 
 
 def links(given: Given) -> dict[str, str]:
-    """The links by which others find the programs, with where they lead."""
+    """Return the links to the programs, with their targets."""
     if given.parts != "all":
         return {}
     folder = f"{given.prefix}/bin"
@@ -329,7 +329,7 @@ def links(given: Given) -> dict[str, str]:
 
 
 def clear(given: Given, version: versions.Version) -> None:
-    """Remove the older versions that nothing calls any more. One that stays is the next installation's to remove."""
+    """Remove the older versions that are not used any more. The next installation removes the rest."""
     try:
         versions.prune(version, given.tree, ())
     except Problem as problem:
@@ -342,26 +342,26 @@ def clear(given: Given, version: versions.Version) -> None:
 
 
 def free_name(name: str, others: Path) -> str:
-    """`name`, with a number behind it where a version is called so already."""
+    """Return `name`, with a number appended if a version of that name exists."""
     taken = {each.name for each in others.iterdir()}
     names = (f"{name}-{number}" if number > 1 else name for number in range(1, len(taken) + 2))
     return next(name for name in names if name not in taken)
 
 
 def missing(given: Given, paths: Sequence[str]) -> list[str]:
-    """The folders of these paths that are not there, with a slash behind."""
+    """Return the missing directories of these paths, each with a final slash."""
     folders = {str(folder) for path in paths for folder in Path(path).parents}
     return sorted(f"{folder}/" for folder in folders if not given.outside(folder).exists())
 
 
 def listed(given: Given) -> list[str]:
-    """What the versions that are there have on their lists."""
+    """Return the lists of the existing versions."""
     files = sorted(given.outside(f"{given.lib}/versions").glob(f"[!.]*/{FILES}"))
     return [path for file in files for path in file.read_text().splitlines()]
 
 
 def write_list(beside: Path, inside: str, more: Sequence[str]) -> None:
-    """Write the list of a version: one path a line, a folder's with a slash behind."""
+    """Write the list of a version: one path a line, directories with a final slash."""
     own = [f"{inside}/", f"{inside}/{FILES}"]
     for each in beside.rglob("*"):
         own.append(f"{inside}/{each.relative_to(beside)}" + ("/" if each.is_dir() else ""))
@@ -369,7 +369,7 @@ def write_list(beside: Path, inside: str, more: Sequence[str]) -> None:
 
 
 def settle(top: Path) -> None:
-    """Wait until the disk has what is below `top`, which is about to have its name."""
+    """Wait until everything below `top` is on disk, before the rename."""
     for folder, _, names in os.walk(top):
         for name in names:
             flush(f"{folder}/{name}")
@@ -377,9 +377,9 @@ def settle(top: Path) -> None:
 
 
 def change(tree: Tree, wanted: Mapping[str, str], gone: Sequence[str]) -> None:
-    """Have the texts `wanted`, and those that are `gone` no more: all of them, or none."""
+    """Write the texts `wanted` and remove those in `gone`: all of them, or none."""
     for path in (*wanted, *gone):
-        for left in LEFT:  # of an installation that was killed
+        for left in LEFT:  # from a killed installation
             tree.outside(path).with_name(f".{Path(path).name}.{left}").unlink(missing_ok=True)
     changes = [Text(path, tree.read(path), text) for path, text in wanted.items()]
     changes += [Text(path, tree.read(path), None) for path in gone]

@@ -1,4 +1,4 @@
-"""Write what the wrapper runtime loads into one file for each kind of call, for the launcher: `freeze.py LIB`.
+"""Write the wrapper runtime's modules into one file for each kind of call, for the launcher: `freeze.py LIB`.
 
 A module that the import system finds and reads costs 0.2 ms, and a call loads up to thirty. LIB/frozen-CALL is made by the
 interpreter that will read it: its magic number (4 bytes), the SipHash of the rest (8 bytes, as PEP 552 has it of a source), then,
@@ -15,13 +15,13 @@ import sys
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 
-# The modules that draw in all others that a call needs.
+# The modules that import all others for a call.
 CALLS = {
     "kill": ("oci_systemd.runtime.kill", "oci_systemd.core.json_text"),
     "create": ("oci_systemd.runtime.create", "oci_systemd.core.json_text"),
 }
 
-OURS = ("oci_systemd", "__future__")  # the latter is what every module of ours imports first, and read from a file, too
+OURS = ("oci_systemd", "__future__")  # every module imports the latter first, also from a file
 
 BOOT = """
 from _frozen_importlib import spec_from_loader
@@ -46,7 +46,7 @@ sys.meta_path.insert(0, Frozen)
 
 
 def loaded(names: tuple[str, ...]) -> dict[str, tuple[bool, bytes]]:
-    """The modules of OURS that are there once `names` are imported: whether each is a package, and its code, marshalled."""
+    """Return the modules of OURS after an import of `names`: whether each is a package, and its marshalled code."""
     for name in names:
         importlib.import_module(name)
     ours = {name: Path(str(sys.modules[name].__file__)) for name in sys.modules if name.startswith(OURS)}
@@ -54,7 +54,7 @@ def loaded(names: tuple[str, ...]) -> dict[str, tuple[bool, bytes]]:
 
 
 def code_of(path: Path, name: str) -> bytes:
-    """The marshalled code of the module at `path`, without its docstrings, and named after the module, not where it lies now."""
+    """Return the marshalled code of the module at `path`, without docstrings, with the module's name as its file name."""
     return marshal.dumps(compile(path.read_text(), f"<frozen {name}>", "exec", dont_inherit=True, optimize=2))
 
 
@@ -63,7 +63,7 @@ def main(folder: str) -> None:
     sys.path.insert(0, folder)
     sys.dont_write_bytecode = True
     boot = compile(BOOT, "frozen", "exec", dont_inherit=True, optimize=2)
-    for call, names in CALLS.items():  # kill's modules are among those of create, so that it goes first
+    for call, names in CALLS.items():  # kill comes first, since its modules are among those of create
         body = marshal.dumps((boot, loaded(names)))
         (lib / f"frozen-{call}").write_bytes(MAGIC_NUMBER + _imp.source_hash(0, body) + body)
 

@@ -1,9 +1,9 @@
-"""Write the manual pages and what shells complete by: `python packaging/man SHARE`, by a Python that finds the package and click.
+"""Write the manual pages and shell completions: `python packaging/man SHARE`, with a Python that has the package and click.
 
-SHARE is `share` below a prefix. What the pages say is what the command line says
-of itself, and the table of settings; only what the wrapper does is written down here, in oci-systemd-runtime.8.
+SHARE is `share` below a prefix. The pages come from the help of the command line and the table of settings; only the page of the
+wrapper is written by hand, in oci-systemd-runtime.8.
 
-Law: the same source gives the same pages, whichever click it is.
+Law: the same source gives the same pages with every version of click.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
-# Where each shell looks below `share`.
+# The place for each shell below `share`.
 COMPLETIONS = {
     "bash": "bash-completion/completions/oci-systemd",
     "zsh": "zsh/site-functions/_oci-systemd",
@@ -32,21 +32,21 @@ COMPLETIONS = {
 }
 FILES = {
     "/etc/oci-systemd/config.toml": "The settings: oci-systemd-config(5).",
-    "/etc/oci-systemd/engines": "What `oci-systemd install` wrote into which engine's configuration, to take it back.",
-    "/var/log/oci-systemd.log": "What was done to which container, where there is no journal.",
+    "/etc/oci-systemd/engines": "Records of what `oci-systemd install` wrote into each engine's configuration, for `uninstall`.",
+    "/var/log/oci-systemd.log": "The log of adjusted containers, if there is no journal.",
 }
 ENVIRONMENT = {
-    "OCI_SYSTEMD_CONFIG": "Another settings file.",
+    "OCI_SYSTEMD_CONFIG": "The settings file to use instead of the default one.",
     "NO_COLOR": "Print without colours.",
 }
-# How a paragraph of an epilog begins, and the section that it becomes; what else there is are notes.
+# The start of a paragraph of an epilog, and its section; other paragraphs are notes.
 SECTIONS = {"Examples": "examples", "Exit status": "exit status"}
-SETTINGS = """The node owner's settings are TOML. The file need not exist, and each setting has a default. Names below stand
-    as table and key: `log.level` is `level` in the table `[log]`."""
-ANNOTATIONS = """A container, or its pod, says by these what it wants. For one container NAME of a pod, KEY/NAME wins over KEY. A
-    wrong value fails the creation."""
-MISTAKES = """A container that is not served never fails because of a mistake in this file; one that is fails until it is
-    corrected. `oci-systemd config check` tells every mistake, and `oci-systemd config` what is in effect."""
+SETTINGS = """The node owner's settings, in TOML. The file is optional, and each setting has a default. The names below are table
+    and key: `log.level` is `level` in the table `[log]`."""
+ANNOTATIONS = """Annotations on a container or its pod. For one container NAME of a pod, KEY/NAME wins over KEY. With an invalid
+    value the container is not created."""
+MISTAKES = """After a mistake in this file, containers with systemd fail until it is corrected; other containers are not
+    affected. `oci-systemd config check` lists all mistakes, and `oci-systemd config` the settings in effect."""
 
 
 def main(share: Path) -> None:
@@ -68,13 +68,15 @@ def completion(cli: click.Command, shell: str) -> str:
     kind = get_completion_class(shell)
     assert kind
     text = ShellComplete.source(kind(cli, {}, "oci-systemd", "_OCI_SYSTEMD_COMPLETE")).strip()
-    if shell == "zsh":  # what zsh loads by itself must complete at once; click's own end does from the second time on
+    if (
+        shell == "zsh"
+    ):  # a file that zsh autoloads must complete at the first call; click's own ending does so at the second
         return text.partition("\n}\n")[0] + '\n}\n\n_oci_systemd_completion "$@"\n'
     return text + "\n"
 
 
 def pages(cli: click.Group) -> dict[str, str]:
-    """Every page by the name of its file."""
+    """Return every page by the name of its file."""
     commands = {context.command_path.replace(" ", "-"): page(context) for context in contexts(cli)}
     wrapper = (HERE / "oci-systemd-runtime.8").read_text().replace("@VERSION@", version()).replace("@DATE@", date())
     return {f"{name}.1": text for name, text in commands.items()} | {
@@ -90,13 +92,13 @@ def version() -> str:
 
 
 def date() -> str:
-    """The day of the source (reproducible-builds.org, SOURCE_DATE_EPOCH); none where nobody tells."""
+    """Return the date of the source (reproducible-builds.org, SOURCE_DATE_EPOCH); "" if unknown."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%d") if epoch else ""
 
 
 def contexts(command: click.Command, parent: click.Context | None = None) -> Iterator[click.Context]:
-    """A context for the command, and for each below it."""
+    """Yield a context for the command, and for each command below it."""
     name = "oci-systemd" if parent is None else command.name
     context = click.Context(command, parent=parent, info_name=name, **command.context_settings)
     yield context
@@ -142,7 +144,7 @@ def synopsis(context: click.Context) -> str:
 
 
 def body(text: str) -> str:
-    """A paragraph; what stands behind a backspace, or is indented, stays in its lines (as click has it)."""
+    """Return a paragraph; after a backspace, or if indented, it keeps its lines (as in click)."""
     lines = text.splitlines()
     if lines[0] == "\b":
         return roff.verbatim(lines[1:])
@@ -216,14 +218,14 @@ def sentence(text: str) -> str:
 
 
 def toml(value: object) -> str:
-    """A default as the file has it."""
+    """Return a default as in the file."""
     if isinstance(value, list):
         return f"[{', '.join(map(toml, value))}]"
     return f'"{value}"' if isinstance(value, str) else str(value).lower()
 
 
 def what_pods_say() -> str:
-    """What a container may say for itself: the table of annotations, and what each takes."""
+    """Return the section of the annotations, each with its values."""
     from oci_systemd.core.annotations import KEYS
 
     rows = (roff.item(roff.bold(key), f"Takes {check('')}.") for key, check in KEYS.items())

@@ -1,4 +1,4 @@
-"""Text as man(7) has it: every letter stands for itself, and a `word` in backquotes is bold."""
+"""Text for man(7): every letter is literal, and a `word` in backquotes is bold."""
 
 from __future__ import annotations
 

@@ -123,9 +123,7 @@ def test_the_engine_says_what_install_said(node: Node, name: str) -> None:
             continue
         done = node.run("oci-systemd", "install", *words(case), *option)
         assert ("was not asked" in done.stdout) == (name == "k3s-template"), done.stdout
-        assert ("stays behind systemd; --runtime chooses another" in done.stderr) == (
-            Path(case.behind).name not in PLAIN
-        )
+        assert ("to change it, pass --runtime" in done.stderr) == (Path(case.behind).name not in PLAIN)
         check(case, was, said(node, case), default=bool(option))
     node.run("oci-systemd", "uninstall", case.engine)
     assert snapshot(node) == before

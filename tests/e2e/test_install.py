@@ -105,7 +105,7 @@ def test_uninstall_is_refused_while_an_engine_calls_this_wrapper(program: str, g
     record.write_text(json.dumps({"now": {"path": program}}, indent=2))
     done = make("uninstall", *where)
     assert ((done.returncode == 0), (tmp_path / "usr").exists()) == (goes, not goes)
-    assert ("docker still calls the wrapper: oci-systemd uninstall docker first" in done.stderr) is not goes
+    assert ("docker: still uses the wrapper; run: oci-systemd uninstall docker" in done.stderr) is not goes
 
 
 LINE = '    BinaryName = "/usr/bin/oci-systemd-runtime"\n'
@@ -135,7 +135,7 @@ def test_uninstall_is_refused_while_a_file_of_an_engine_names_this_wrapper(
     (tmp_path / file).write_text(text)
     done = make("uninstall", *where)
     assert ((done.returncode != 0), (tmp_path / "usr").exists()) == (stays, stays)
-    assert (f"/{file} still names /usr/bin/oci-systemd-runtime" in done.stderr) is stays
+    assert (f"/{file}: still uses /usr/bin/oci-systemd-runtime" in done.stderr) is stays
 
 
 def test_uninstall_keeps_the_directories_that_were_there(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_without_a_runtime_it_says_so_and_installs_nothing(tmp_path: Path) -> No
 def test_a_python_that_is_too_old_is_named(tmp_path: Path) -> None:
     done = make("install", f"DESTDIR={tmp_path}", f"RUNTIME={RUNTIME}", "PYTHON=/bin/false")
     assert done.returncode != 0
-    assert "'/bin/false' is no Python 3.11 or later" in done.stderr
+    assert "/bin/false: not Python 3.11 or later" in done.stderr
     assert tree(tmp_path) == []
 
 

@@ -209,7 +209,7 @@ def test_a_pod_from_before_the_upgrade_stops_cleanly(story: Story) -> None:
 
 def test_removal_is_refused_while_a_pod_needs_it(story: Story) -> None:
     assert story.codes["refused"] == 2
-    assert "a pod still calls the wrapper (default/machine)" in story.said["refused"]
+    assert "a pod still uses the wrapper (default/machine)" in story.said["refused"]
     assert story.versions["refused"] == [story.names[1]]
 
 
@@ -235,7 +235,7 @@ def test_the_engine_itself_is_asked_for_its_handlers(engine: Containerd, monkeyp
     assert "runc" in (running.handlers("containerd", place) or ())
     running.wait_for("containerd", "runc", place)
     monkeypatch.setattr(running, "PATIENCE", 0.5)
-    with pytest.raises(Problem, match="runs, and does not serve the handler other"):
+    with pytest.raises(Problem, match="running, but without the handler other"):
         running.wait_for("containerd", "other", place)
     with pytest.raises(Problem, match="does not answer"):
         running.wait_for("containerd", "runc", engine.node.path("/run/nobody.sock"))

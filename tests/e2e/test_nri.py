@@ -225,11 +225,9 @@ def test_doctor_finds_it(engine: Containerd) -> None:
     def doctor() -> str:
         return engine.node.run("oci-systemd", "doctor", "--json", check=False).stdout
 
-    said = until(doctor, lambda said: "a plugin of ours is connected" in said, LIMIT)
+    said = until(doctor, lambda said: "our plugin is connected" in said, LIMIT)
     found = json.loads(said)
-    assert [each["subject"] for each in found if "a plugin of ours is connected" in each["said"]] == ["containerd"], (
-        said
-    )
+    assert [each["subject"] for each in found if "our plugin is connected" in each["said"]] == ["containerd"], said
 
 
 def test_what_ran_before_is_told_where_it_should_have_been_adjusted(engine: Containerd) -> None:

@@ -455,12 +455,12 @@ REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
     "no TOML in an import": ({MAIN: 'version = 3\nimports = ["x"]\n', "/etc/containerd/x": "="}, "", "containerd/x: invalid TOML"),
     "a key twice": ({MAIN: "version = 2\nversion = 2\n"}, "", "line 2"),
     "a version that is a word": ({MAIN: 'version = "3"\n'}, "", "version: unexpected value '3'"),
-    "imports that are a word": ({MAIN: 'version = 3\nimports = "/etc/x"\n'}, "", "imports is '/etc/x'"),
+    "imports that are a word": ({MAIN: 'version = 3\nimports = "/etc/x"\n'}, "", "imports: unexpected value '/etc/x'"),
     "runtimes that are a word": ({MAIN: f'version = 2\n[plugins."{V2}".containerd]\nruntimes = 1\n'}, "", "is not a table"),
-    "a handler that is a word": ({MAIN: f'version = 2\n[plugins."{V2}".containerd.runtimes]\nsystemd = "x"\n'}, "", "is 'x'"),
-    "plugins that are a list": ({MAIN: "version = 2\n[[plugins]]\n"}, "", "'plugins' is no"),
+    "a handler that is a word": ({MAIN: f'version = 2\n[plugins."{V2}".containerd.runtimes]\nsystemd = "x"\n'}, "", "value 'x'"),
+    "plugins that are a list": ({MAIN: "version = 2\n[[plugins]]\n"}, "", "'plugins' is not a table"),
     "nested beyond measure": ({MAIN: "version = 2\nx = " + "[" * 150 + "]" * 150}, "", "more than 100 tables and lists"),
-    "nested beyond reading": ({MAIN: "version = 2\nx = " + "[" * 9999}, "", "is no TOML"),
+    "nested beyond reading": ({MAIN: "version = 2\nx = " + "[" * 9999}, "", "invalid TOML"),
 }  # fmt: skip
 
 
@@ -564,7 +564,7 @@ def test_what_is_written_below_a_template_s_block_stays() -> None:
 
 
 REFUSED_TEMPLATES = {
-    "nothing rendered yet": ({}, {}, "is not there yet"),
+    "nothing rendered yet": ({}, {}, "not found; start the engine once"),
     "the default": ({"config.toml": text("k3s-1.30.toml")}, {"default": True}, "default-runtime: systemd"),
     "the handler stands in it": (
         {

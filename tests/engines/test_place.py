@@ -106,7 +106,7 @@ def test_name_that_it_does_not_take(handler: str) -> None:
 def test_program_without_a_full_path_is_refused(program: str) -> None:
     for words in ((program, "/y"), ("/x", program)):
         if program:
-            with pytest.raises(Problem, match="is no full path of printable letters"):
+            with pytest.raises(Problem, match="invalid; use an absolute path of printable letters"):
                 Wanted("a", *words)
 
 

@@ -143,7 +143,7 @@ CRUN_ALONE = replace(LAUNCHER, runtime="/usr/bin/runc", name="", version="", ins
 
 def test_a_package_with_crun_alone_passes() -> None:
     (found,) = launchers(CRUN_ALONE)
-    assert (found.status, "/usr/bin/runc is not installed, /usr/bin/crun is" in found.said) == (PASS, True)
+    assert (found.status, "/usr/bin/runc is not installed: handlers call /usr/bin/crun" in found.said) == (PASS, True)
     assert FAIL in {each.status for each in launchers(replace(CRUN_ALONE, is_called=True))}
 
 
@@ -175,17 +175,17 @@ ENGINES: dict[str, tuple[dict[str, Any], str, str]] = {
     "a stopped engine": (
         {"is_running": False, "restart": "systemctl restart x"},
         WARN,
-        "does not run; its files have handler systemd",
+        "is not running; its files have handler systemd",
     ),
     "the default's driver, not any other's": (
         {"drivers": {"runc": True, "gpu": False, "systemd": True}, "default": "gpu"},
         FAIL,
-        "another cgroup driver",
+        "different cgroup drivers",
     ),
-    "another cgroup driver": ({"drivers": {"runc": True, "systemd": False}}, FAIL, "another cgroup driver"),
-    "no driver said": ({"drivers": {"runc": True}}, FAIL, "another cgroup driver"),
-    "annotations that stop": ({"passed": {"systemd": ["io.systemd.*"]}}, WARN, "does not pass all annotations"),
-    "older process": ({"stale": True}, WARN, "newer than its process"),
+    "different cgroup drivers": ({"drivers": {"runc": True, "systemd": False}}, FAIL, "different cgroup drivers"),
+    "no driver said": ({"drivers": {"runc": True}}, FAIL, "different cgroup drivers"),
+    "annotations that stop": ({"passed": {"systemd": ["io.systemd.*"]}}, WARN, "does not pass on all our annotations"),
+    "older process": ({"stale": True}, WARN, "has changed since it started"),
     "files that cannot be read": ({"problem": "/etc/x is no TOML"}, FAIL, "is no TOML"),
 }
 
@@ -209,7 +209,7 @@ def test_engine_with_the_plugin_needs_no_handler(facts: dict[str, Any], status: 
     findings = engines(replace(CONTAINERD, **facts), plugin=True)
     assert max(finding.status for finding in findings) == status
     has_nri = facts["nri"] is not False and facts.get("engine") != "docker"
-    assert ("a plugin of ours is connected" in findings[0].said) == has_nri
+    assert ("our plugin is connected" in findings[0].said) == has_nri
 
 
 def test_no_launcher_is_needed_where_the_plugin_is() -> None:
@@ -231,7 +231,7 @@ def test_engine_that_is_not_set_up_is_no_warning_beside_one_that_is() -> None:
 
 
 SOURCES: dict[str, tuple[dict[str, Any], str]] = {
-    "as it runs": ({"is_running": True, "served": ("runc", "systemd")}, "asked as it runs"),
+    "as it runs": ({"is_running": True, "served": ("runc", "systemd")}, "the running engine was asked"),
     "its program on its files": ({"source": "asked: containerd config dump"}, "asked: containerd config dump"),
     "we": ({}, "its files were read"),
 }

@@ -39,7 +39,11 @@ def here(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 RUNNING = {
-    "it serves the handler": (["crun", "systemd"], PASS, "has handler systemd in effect (asked as it runs)"),
+    "it serves the handler": (
+        ["crun", "systemd"],
+        PASS,
+        "has handler systemd in effect (the running engine was asked)",
+    ),
     "it has dropped the handler": (["crun"], FAIL, "runs without handler systemd, which its files have"),
     "it does not say": ([], PASS, "has handler systemd in effect (its files were read)"),
 }
@@ -59,7 +63,7 @@ def test_engine_that_runs_is_asked(names: list[str], status: str, said: str, her
 def test_stopped_engine_is_told(engine: str, here: Path) -> None:
     done(here, "install", engine)
     (found,) = findings(here, engine)
-    assert (found.status, "does not run; its files have handler systemd (its files were read)" in found.said) == (
+    assert (found.status, "is not running; its files have handler systemd (its files were read)" in found.said) == (
         WARN,
         True,
     )
@@ -68,7 +72,7 @@ def test_stopped_engine_is_told(engine: str, here: Path) -> None:
 
 def test_engine_that_is_not_set_up_is_nothing_to_correct(here: Path) -> None:
     first, *_ = findings(here, "podman")
-    assert (first.status, first.said) == (PASS, "podman has no handler of ours (its files were read)")
+    assert (first.status, first.said) == (PASS, "podman has no handler that calls the wrapper (its files were read)")
 
 
 def test_a_package_with_crun_alone_is_seen_to_have_it(root: Path) -> None:
@@ -131,7 +135,7 @@ def test_docker_is_asked_by_its_api(here: Path) -> None:
 
 @pytest.mark.parametrize("answer", [b"", b"SSH-2.0\r\n", http(b"{"), http(b"[]"), b"HTTP/1.1 200 OK\r\n\r\n"])
 def test_answer_that_is_none_of_docker_s_is_an_error(answer: bytes, here: Path) -> None:
-    with closing(Docker(API, answer)), pytest.raises(OSError, match="serves no Docker API"):
+    with closing(Docker(API, answer)), pytest.raises(OSError, match="not a Docker API"):
         docker_api.runtimes(API)
 
 

@@ -50,8 +50,8 @@ def test_default_over_nvidia_keeps_nvidia_behind_and_says_so(root: Path) -> None
     before = files(root)
     result = run(root, "install", "docker", "--default")
     assert result.stderr == (
-        "oci-systemd: /usr/bin/nvidia-container-runtime, which the node's default handler calls, stays behind systemd; "
-        "--runtime chooses another\n"
+        "oci-systemd: systemd calls /usr/bin/nvidia-container-runtime, the runtime of the node's default handler; to change it, "
+        "pass --runtime\n"
     )
     stub = root / "usr/bin/oci-systemd-runtime.docker.systemd"
     assert f"osd_runtime=/{nvidia.relative_to(root)}\n" in stub.read_text()
@@ -125,8 +125,8 @@ def test_handler_that_somebody_wrote_is_told_and_stays_on_record(lacks: bool, ro
     result = run(root, "uninstall", "containerd")
     assert (result.exit_code, result.stdout, files(root)) == (1, "", before)
     assert result.stderr == (
-        f"oci-systemd: /{MAIN}: plugins.{V2}.containerd.runtimes.systemd still names our handler systemd, and was not written by "
-        "install; remove it there, then uninstall again; no file is changed\n"
+        f"oci-systemd: /{MAIN}: plugins.{V2}.containerd.runtimes.systemd still has handler systemd, which install did not write "
+        "there; remove it, then uninstall again; no file is changed\n"
     )
     main.write_text("version = 2\n")
     assert run(root, "uninstall", "containerd").exit_code == 0
@@ -179,11 +179,11 @@ def test_plan_that_is_in_effect_is_written_and_leaves_no_copy(asked: Path) -> No
 REFUSED = {
     "not in effect": (
         "cat $2",
-        "containerd config dump shows that handler systemd would not be in effect: another file has the last",
+        "containerd config dump shows that handler systemd would not be in effect: another file overrides it",
     ),
     "no configuration at all": (
         "echo 'bad import' >&2; exit 1",
-        "refuses its present files: bad import; correct that first",
+        "refuses its present files: bad import; correct them",
     ),
     "refused then": (
         "grep -rq oci-systemd-runtime $(dirname $2) && { echo 'row 7' >&2; exit 1; }; cat $2",
@@ -262,7 +262,7 @@ def test_uninstall_that_the_engine_would_not_notice_is_told(asked: Path) -> None
     before = files(asked)
     result = run(asked, "uninstall", "containerd")
     assert (result.exit_code, result.stdout, files(asked)) == (1, "", before)
-    assert "containerd: containerd config dump shows that it would still have our handler systemd" in result.stderr
+    assert "containerd: containerd config dump shows that handler systemd would still exist" in result.stderr
 
 
 def test_files_are_copied_with_their_imports_and_nothing_else(asked: Path) -> None:
@@ -287,5 +287,5 @@ def test_files_are_copied_with_their_imports_and_nothing_else(asked: Path) -> No
 
 def test_problem_names_an_unknown_node_engine(root: Path) -> None:
     request = Request(Tree(str(root)), "docker", "systemd", Reporter(print, print), node="n")
-    with pytest.raises(Problem, match="--node is for the engine of a cluster"):
+    with pytest.raises(Problem, match="--node: unsupported with"):
         setup.check_node(request)

@@ -71,7 +71,7 @@ def assert_stays_while_needed(machine: Machine) -> None:
     with Cli(machine, "docker", run=["--runtime", HANDLER]).container("debian-13") as guest:
         refused = machine.run("oci-systemd", "uninstall", "docker", "--handler", HANDLER, check=False)
         assert refused.returncode != 0
-        assert f"a container of docker still calls the wrapper ({guest.id[:12]})" in refused.stderr
+        assert f"a container of docker still uses the wrapper ({guest.id[:12]})" in refused.stderr
         assert_whole(live(guest))
 
 

@@ -393,7 +393,7 @@ def test_check_tells_whether_it_is_connected(place: Place) -> None:
 def test_a_second_one_is_told_that_its_place_is_taken(place: Place) -> None:
     place.both()
     second = place.program()
-    second.wait_said("--check will not find this plugin")
+    second.wait_said("--check does not work with this plugin")
     assert second.end() == 0
 
 
@@ -497,7 +497,7 @@ class Told:
 
 
 WRONG = {
-    "an index that is none": (["--idx", "7"], "--idx '7' is not two digits"),
+    "an index that is none": (["--idx", "7"], "--idx '7': invalid value"),
     "a name that none takes": (["--name", "a b"], "--name 'a b'"),
     "no address": (["--metrics", "x"], "no HOST:PORT"),
     "an address of another's": (["--metrics", "192.0.2.1:1"], "cannot be had"),
@@ -515,7 +515,7 @@ def test_what_cannot_be_is_told(place: Place, options: list[str], words: str) ->
 def test_a_descriptor_that_is_none_is_told(place: Place) -> None:
     program = place.program(env={"NRI_PLUGIN_SOCKET": "99", "NRI_PLUGIN_IDX": "10", "NRI_PLUGIN_NAME": "x"})
     assert program.exit_code() == 2
-    assert "no descriptor of a socket" in program.said()
+    assert "not a socket's file descriptor" in program.said()
 
 
 def test_each_line_is_json(place: Place) -> None:

@@ -155,7 +155,7 @@ PATHS = {"a scope": (SLICE, "37"), "no scope": (PLAIN, ""), "nobody knows": ("",
 def test_a_scope_is_stopped_by_the_stop_signal(path: str, value: str) -> None:
     asked = connected()
     assert asked.create(pod(path=path)).annotations.get(KILL_SIGNAL, "") == value
-    assert [word for _, word in told(asked) if "does not tell its cgroup" in word] == (
+    assert [word for _, word in told(asked) if "does not report the container's cgroup" in word] == (
         []
         if path
         else ["the engine does not report the container's cgroup: a host that shuts down may kill it after 90 s"]

@@ -296,7 +296,7 @@ def test_removal_is_refused_while_an_engine_calls_the_wrapper(node: Node, packag
     before = files(node)
     done = node.run("dpkg", "--remove", "oci-systemd", check=False)
     assert done.returncode
-    assert "containerd still calls the wrapper: oci-systemd uninstall containerd first\n" in done.stderr
+    assert "containerd: still uses the wrapper; run: oci-systemd uninstall containerd\n" in done.stderr
     assert differences(before, files(node)) == []
     assert node.run("dpkg-query", "-Wf", "${db:Status-Status}", "oci-systemd").stdout == "installed"
     node.run("oci-systemd", "uninstall", "containerd")

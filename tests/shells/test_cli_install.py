@@ -114,7 +114,7 @@ def test_what_is_written_is_told_and_taken_back(engine: str, root: Path) -> None
         f"{UNASKED.get(engine, engine)} was not asked: its files were read",
         *NEXT[engine],
     ]
-    assert done(root, "install", engine) == [f"{engine} has the handler systemd already; nothing to do"]
+    assert done(root, "install", engine) == [f"{engine}: handler systemd is up to date"]
     after = files(root)
     lines = done(root, "uninstall", engine)
     assert sorted(line for line in lines if line.startswith("removed")) == sorted(
@@ -136,7 +136,7 @@ def test_dry_run_prints_the_difference_and_writes_nothing(engine: str, root: Pat
     assert files(root) == before
     done(root, "install", engine)
     before = files(root)
-    assert done(root, "install", *DRY, engine) == [f"{engine} has the handler systemd already; nothing to do"]
+    assert done(root, "install", *DRY, engine) == [f"{engine}: handler systemd is up to date"]
     lines = done(root, "uninstall", *DRY, engine)
     assert sorted(line[4:] for line in lines if line.startswith("+++ ")) == sorted(WRITTEN[engine][1:])
     assert not any(line.startswith("+") for line in lines if not line.startswith("+++"))
@@ -160,7 +160,7 @@ def test_default_is_set_and_given_up(engine: str, root: Path) -> None:
         "docker": '"default-runtime": "systemd"',
         "podman": 'runtime = "systemd"',
     }[engine] in text
-    assert done(root, "install", engine, "--default") == [f"{engine} has the handler systemd already; nothing to do"]
+    assert done(root, "install", engine, "--default") == [f"{engine}: handler systemd is up to date"]
     done(root, "install", engine)
     assert "default" not in (root / WRITTEN[engine][-1][1:]).read_text()
     done(root, "uninstall", engine)
@@ -175,7 +175,7 @@ def test_default_has_the_runtime_behind_it_that_was_the_default(root: Path) -> N
         '[crio.runtime.runtimes.crun]\nruntime_path = "/usr/bin/crun"\n',
     )
     done(root, "install", "crio", "--default")
-    assert done(root, "install", "crio", "--default") == ["crio has the handler systemd already; nothing to do"]
+    assert done(root, "install", "crio", "--default") == ["crio: handler systemd is up to date"]
     assert not list((root / "usr/bin").glob("oci-systemd-runtime.*"))
 
 
@@ -192,9 +192,7 @@ def test_another_runtime_gets_a_stub(root: Path) -> None:
         json.loads((root / "etc/docker/daemon.json").read_text())["runtimes"]["systemd"]["path"]
         == f"/{stub.relative_to(root)}"
     )
-    assert done(root, "install", "docker", "--runtime", "/usr/bin/crun") == [
-        "docker has the handler systemd already; nothing to do"
-    ]
+    assert done(root, "install", "docker", "--runtime", "/usr/bin/crun") == ["docker: handler systemd is up to date"]
     assert f"removed /{stub.relative_to(root)}" in done(root, "install", "docker", "--runtime", "runc")
     assert json.loads((root / "etc/docker/daemon.json").read_text())["runtimes"]["systemd"]["path"] == f"/{LAUNCHER}"
     done(root, "install", "docker", "--runtime", "crun")
@@ -218,10 +216,10 @@ def test_stub_of_a_handler_with_an_odd_name(handler: str, root: Path) -> None:
 
 
 RUNTIMES = {
-    "one that is not there": ("kata", "the real runtime 'kata' is not there"),
-    "a path that is not": ("/opt/kata", "the real runtime '/opt/kata' is not there"),
-    "a relative path": ("./runc", "--runtime './runc' is no full path"),
-    "a file that is no program": ("/etc/passwd", "is not there"),
+    "one that is not there": ("kata", "real runtime 'kata': not found"),
+    "a path that is not": ("/opt/kata", "real runtime '/opt/kata': not found"),
+    "a relative path": ("./runc", "--runtime './runc': invalid; use an absolute path"),
+    "a file that is no program": ("/etc/passwd", "not found, or is"),
     "ourselves": (f"/{LAUNCHER}", "no other program"),
     "ourselves by a link": ("/usr/bin/link", "no other program"),
     "a path that no script holds": ("/opt/my crun", "unsupported in a script"),
@@ -238,7 +236,7 @@ def test_runtime_that_cannot_be_behind_it_is_told(runtime: str, said: str, root:
 
 def test_runtime_that_is_gone_is_told(root: Path) -> None:
     (root / "usr/sbin/runc").unlink()
-    assert "the real runtime '/usr/sbin/runc' is not there" in refused(root, "install", "docker")
+    assert "real runtime '/usr/sbin/runc': not found" in refused(root, "install", "docker")
 
 
 def test_k3s_brings_its_own_runtime(root: Path) -> None:
@@ -273,12 +271,12 @@ def test_k3s_without_drop_ins_gets_the_stub_into_its_template(root: Path) -> Non
 # The launcher
 
 LAUNCHERS = {
-    "not there": ("", "there is no oci-systemd-runtime under"),
-    "named, not there": ("/opt/x", "there is no oci-systemd-runtime at /opt/x under"),
-    "another program": ("/usr/bin/crun", "there is no oci-systemd-runtime at /usr/bin/crun"),
-    "a binary": ("/usr/bin/binary", "there is no oci-systemd-runtime at /usr/bin/binary"),
-    "a relative path": ("usr/bin/x", "--launcher 'usr/bin/x' is no full path"),
-    "an odd path": ("/a\x1b[2J", "is no full path of printable letters"),
+    "not there": ("", "oci-systemd-runtime: not found under"),
+    "named, not there": ("/opt/x", "oci-systemd-runtime: not found at /opt/x under"),
+    "another program": ("/usr/bin/crun", "oci-systemd-runtime: not found at /usr/bin/crun"),
+    "a binary": ("/usr/bin/binary", "oci-systemd-runtime: not found at /usr/bin/binary"),
+    "a relative path": ("usr/bin/x", "--launcher 'usr/bin/x': invalid; use an absolute path"),
+    "an odd path": ("/a\x1b[2J", "invalid; use an absolute path of printable letters"),
 }
 
 
@@ -327,9 +325,9 @@ def test_hooks_are_podman_s_and_beside_the_launcher(root: Path) -> None:
     assert 'hooks_dir = ["/usr/share/containers/oci/hooks.d", "/usr/share/oci-systemd/hooks.d"]' in text
     done(root, "uninstall", "podman")
     shutil.rmtree(root / "usr/share/oci-systemd")
-    assert "there are no hooks beside /usr/bin/oci-systemd-runtime" in refused(root, "install", "podman", "--hook")
+    assert "hooks: not found beside /usr/bin/oci-systemd-runtime" in refused(root, "install", "podman", "--hook")
     (root / LAUNCHER).rename(root / "oci-systemd-runtime")
-    assert "no hooks beside /oci-systemd-runtime" in refused(
+    assert "hooks: not found beside /oci-systemd-runtime" in refused(
         root, "install", "podman", "--hook", "--launcher", "/oci-systemd-runtime"
     )
 
@@ -391,7 +389,7 @@ def test_two_handlers_side_by_side(root: Path) -> None:
     done(root, "install", "containerd")
     done(root, "install", "containerd", "--handler", "init", "--runtime", "crun", "--default")
     assert done(root, "uninstall", "containerd", "--handler", "x") == [
-        "no handler x of ours is installed in containerd; there is init, systemd; nothing to do"
+        "containerd: handler x is not installed (installed: init, systemd); nothing to do"
     ]
     done(root, "uninstall", "containerd")
     done(root, "uninstall", "containerd", "--handler", "init")
@@ -401,9 +399,7 @@ def test_two_handlers_side_by_side(root: Path) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_taking_back_what_was_not_installed_is_no_error(engine: str, root: Path) -> None:
     before = files(root)
-    assert done(root, "uninstall", engine) == [
-        f"no handler systemd of ours is installed in {engine}: already gone; nothing to do"
-    ]
+    assert done(root, "uninstall", engine) == [f"{engine}: handler systemd is already gone; nothing to do"]
     assert done(root, "uninstall", *DRY, "--restart", "auto", engine)
     assert files(root) == before
 
@@ -433,7 +429,7 @@ def test_handler_in_use_stays_unless_forced(root: Path) -> None:
     for name in ("a", "b", "c", "d"):
         bundle(root, name + ID)
     sentence = refused(root, "uninstall", "containerd")
-    assert "4 containers of containerd still call the wrapper (ac0ffeec0ffe, bc0ffeec0ffe, cc0ffeec0ffe, …)" in sentence
+    assert "4 containers of containerd still use the wrapper (ac0ffeec0ffe, bc0ffeec0ffe, cc0ffeec0ffe, …)" in sentence
     assert "--force" in sentence
     assert done(root, "uninstall", *DRY, "containerd")
     done(root, "uninstall", "containerd", "--force")
@@ -442,7 +438,7 @@ def test_handler_in_use_stays_unless_forced(root: Path) -> None:
 
 
 USES = {
-    "one": ({}, "a container of containerd still calls the wrapper"),
+    "one": ({}, "a container of containerd still uses the wrapper"),
     "another program": ({"runtime": "/usr/sbin/runc"}, ""),
     "Docker's": ({"task": TASK.replace("k8s.io", "moby")}, ""),
     "k3s's": ({"task": TASK.replace("run/containerd", "run/k3s/containerd")}, "a container of"),
@@ -492,7 +488,7 @@ def test_containers_of_a_monitor_hold_its_runtime(engine: str, words: list[str],
     config(root / "proc/7/cmdline", command)
     config(root / "proc/8/cmdline", "")
     config(root / "proc/9/cmdline", "/usr/bin/conmon\0-c")
-    assert f"a container of {engine} still calls the wrapper (c0ffeec0ffee)" in refused(root, "uninstall", engine)
+    assert f"a container of {engine} still uses the wrapper (c0ffeec0ffee)" in refused(root, "uninstall", engine)
     other = {"podman": "crio", "crio": "podman"}[engine]
     done(root, "install", other, "--runtime", "runc")
     done(root, "uninstall", other)
@@ -504,7 +500,7 @@ def test_stub_in_use_is_not_removed_by_an_install_without_it(root: Path) -> None
     done(root, "install", "containerd", "--runtime", "crun")
     bundle(root, runtime="/usr/bin/oci-systemd-runtime.containerd.systemd")
     sentence = refused(root, "install", "containerd")
-    assert "a container of containerd still calls the wrapper" in sentence
+    assert "a container of containerd still uses the wrapper" in sentence
     assert "--force" not in sentence
     done(root, "install", "containerd", "--runtime", "crun")
     done(root, "install", "containerd", "--runtime", "crun", "--default")

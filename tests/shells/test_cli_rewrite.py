@@ -234,7 +234,7 @@ SENTENCES = {
     "no object": (b"[]", (), "config.json: spec: expected an object, found an array"),
     "too deep": (b"[" * 100_000, (), "config.json: invalid JSON: nested too deeply"),
     "duplicate keys": (b'{"a": 1, "a": 2}', (), "duplicate key 'a' in one object"),
-    "refused": (REFUSED, (), "is refused: annotation io.systemd.container: invalid value 'yes'; use"),
+    "refused": (REFUSED, (), ": refused: annotation io.systemd.container: invalid value 'yes'; use"),
     "unknown setting": (WANTED, ("--set", "tmpfs.sise=1"), "unknown setting tmpfs.sise; did you mean tmpfs.size?"),
     "wrong setting": (WANTED, ("--set", "tmpfs.size=x"), "setting tmpfs.size: invalid value 'x'; use a size"),
     "two TOML lines": (
@@ -244,8 +244,8 @@ SENTENCES = {
     ),
     "no value": (WANTED, ("--set", "tmpfs.size"), "--set 'tmpfs.size' has no value; write --set KEY=VALUE"),
     "no key": (WANTED, ("--annotation", "=x"), "--annotation '' has no key; write --annotation KEY=VALUE"),
-    "check and in place": (WANTED, ("-i", "--check"), "--in-place writes and --check does not"),
-    "stdin in place": (WANTED, ("-i", "-"), "stdin cannot be rewritten in place"),
+    "check and in place": (WANTED, ("-i", "--check"), "--in-place and --check: cannot be used together"),
+    "stdin in place": (WANTED, ("-i", "-"), "stdin: cannot be changed in place"),
     "no such option": (WANTED, ("--frob",), "no such option"),
 }
 
@@ -289,7 +289,7 @@ def test_a_config_json_that_is_no_file_is_never_waited_for(kind: str, tmp_path: 
 def test_several_paths_need_to_know_where_to_go(tmp_path: Path) -> None:
     result = run(bundle(tmp_path, name="a"), bundle(tmp_path, name="b"))
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "use -i to rewrite them in place" in result.stderr
+    assert "use -i to change the files" in result.stderr
 
 
 def test_several_paths_have_no_one_id(tmp_path: Path) -> None:

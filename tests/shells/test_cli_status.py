@@ -122,19 +122,19 @@ REASONS = {
         "containerd-1.7/shell",
         {},
         {},
-        "by today's rules it would be left alone: the command 'sleep' is not systemd",
+        "today it would be left alone: the command 'sleep' is not systemd",
     ),
     "a sandbox that a pod's annotation reached": (
         "containerd-1.7/sandbox",
         {},
         {},
-        "by today's rules it would be left alone: it is a pod's sandbox",
+        "today it would be left alone: it is a pod's sandbox",
     ),
     "refused today": (
         "containerd-1.7/systemd",
         {"io.systemd.container": "maybe"},
         {},
-        "by its config.json it would be refused today: annotation io.systemd.container is 'maybe'",
+        "today it would be refused: annotation io.systemd.container: invalid value 'maybe'",
     ),
     "a setting": ("containerd-1.7/shell", {}, {"commands": "sleep"}, "the command sleep is listed in the setting"),
 }
@@ -212,7 +212,7 @@ def test_of_a_bundle_that_was_rewritten_offline_nobody_knows_who_stops_it(node: 
 
 BUNDLES = {
     "that is gone": ("/nope", "cannot read: No such file or directory"),
-    "that is not told": ("", "the runc state names no bundle"),
+    "that is not told": ("", "runc state: no bundle"),
 }
 
 
@@ -241,9 +241,9 @@ def test_a_config_json_that_cannot_be_used_is_a_sentence(text: str, node: Node) 
 
 
 NONE: dict[str, tuple[int, str]] = {
-    "no container": (0, "of 0 containers here none was adjusted\n"),
-    "one": (1, "of 1 container here none was adjusted\n"),
-    "three": (3, "of 3 containers here none was adjusted\n"),
+    "no container": (0, "no adjusted containers (0 containers on this node)\n"),
+    "one": (1, "no adjusted containers (1 container on this node)\n"),
+    "three": (3, "no adjusted containers (3 containers on this node)\n"),
 }
 
 
@@ -267,15 +267,15 @@ def test_a_runtime_that_fails_is_one_sentence_a_root_and_the_others_are_shown(no
     result = node.run("--json", "--root", str(node.root), "--root", str(node.folder / "other"))
     assert (result.exit_code, [row["id"] for row in json.loads(result.stdout)]) == (0, ["good"])
     assert result.stderr.splitlines() == [
-        f"oci-systemd: {node.bin}/runc state failed: broken; 3 containers are not shown, in {node.root}",
-        f"oci-systemd: {node.bin}/runc state failed: broken; bad4 is not shown, in {node.folder}/other",
+        f"oci-systemd: {node.bin}/runc state failed: broken; 3 containers are not shown (in {node.root})",
+        f"oci-systemd: {node.bin}/runc state failed: broken; bad4 is not shown (in {node.folder}/other)",
     ]
 
 
 def test_what_is_not_told_does_not_count_as_seen(node: Node) -> None:
     node.container("good", "containerd-1.7/shell")
     put(node.root, "bad", "exit 1")
-    assert node.run().stdout == "of 1 container that can be seen none was adjusted\n"
+    assert node.run().stdout == "no adjusted containers (1 readable container on this node)\n"
 
 
 def test_containers_are_in_order(node: Node) -> None:

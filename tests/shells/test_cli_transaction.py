@@ -197,22 +197,19 @@ def cri(booted: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cri]:
 def test_engine_that_serves_the_handler_is_told_once(booted: Path, cri: Cri) -> None:
     assert done(booted, *AUTO)[-1] == "done: systemctl restart containerd"
     assert (starts(booted), cri.asked, (booted / MARK).exists()) == (1, 1, False)
-    assert done(booted, *AUTO) == ["containerd has the handler systemd already; nothing to do"]
+    assert done(booted, *AUTO) == ["containerd: handler systemd is up to date"]
     assert not (booted / "starts").exists()
 
 
 def test_engine_that_does_not_serve_it_gets_its_files_back_and_is_left_in_peace(booted: Path, cri: Cri) -> None:
     cri.handlers = ["runc"]
     before = files(booted)
-    sentence = f"the engine at {booted}/{SOCKET} runs, and does not serve the handler systemd"
+    sentence = f"engine at {booted}/{SOCKET}: running, but without the handler systemd"
     assert f"{sentence}; rolled back, and the engine runs" in run(booted, *AUTO).stderr
     assert starts(booted) == 2
     assert unmarked(booted) == before
     again = run(booted, *AUTO).stderr
-    assert (
-        f"this was tried 0 minutes ago, and failed: {sentence}; it is tried again after an hour, or once /{MARK} is gone"
-        in again
-    )
+    assert f"the same change failed 0 minutes ago: {sentence}; try again after an hour, or remove /{MARK}" in again
     assert not (booted / "starts").exists()
     assert unmarked(booted) == before
 
@@ -231,9 +228,9 @@ def test_engine_that_was_not_told_yet_is_told(booted: Path, cri: Cri) -> None:
     done(booted, "install", "containerd")
     cri.handlers = ["runc"]
     result = run(booted, *AUTO)
-    assert "does not serve the handler systemd; its files are unchanged" in result.stderr
+    assert "running, but without the handler systemd; its files are unchanged" in result.stderr
     assert starts(booted) == 1
-    assert "this was tried 0 minutes ago" in run(booted, *AUTO).stderr
+    assert "the same change failed 0 minutes ago" in run(booted, *AUTO).stderr
 
 
 def killed(*_: object) -> None:
@@ -252,10 +249,10 @@ def test_killed_and_then_refused_is_undone(booted: Path, cri: Cri) -> None:
     before = files(booted)
     kill(booted, *AUTO)
     cri.handlers = ["runc"]
-    assert "does not serve the handler systemd; rolled back, and the engine runs" in run(booted, *AUTO).stderr
+    assert "running, but without the handler systemd; rolled back, and the engine runs" in run(booted, *AUTO).stderr
     assert starts(booted) == 2
     assert unmarked(booted) == before
-    assert "this was tried 0 minutes ago" in run(booted, *AUTO).stderr
+    assert "the same change failed 0 minutes ago" in run(booted, *AUTO).stderr
 
 
 def test_killed_on_the_way_out_and_then_refused_stays_to_be_done(booted: Path, cri: Cri) -> None:
@@ -264,7 +261,7 @@ def test_killed_on_the_way_out_and_then_refused_stays_to_be_done(booted: Path, c
     starts(booted)
     program(booted / "usr/bin/busctl", BUSCTL.replace("*RestartUnit", "*Other"))
     assert "; its files are unchanged" in run(booted, *BACK).stderr
-    assert "this was tried 0 minutes ago" in run(booted, *BACK).stderr
+    assert "the same change failed 0 minutes ago" in run(booted, *BACK).stderr
     mark = json.loads((booted / MARK).read_text())
     (booted / MARK).write_text(json.dumps(mark | {"when": 0}))
     fail(booted, "active", "running")
@@ -292,7 +289,7 @@ def test_engine_that_fails_on_the_way_back_too_is_left_in_peace(booted: Path, cr
     assert {path for path in unmarked(booted) if "busctl" not in path} == {
         path for path in before if "busctl" not in path
     }
-    assert "this was tried 0 minutes ago" in run(booted, *AUTO).stderr
+    assert "the same change failed 0 minutes ago" in run(booted, *AUTO).stderr
 
 
 def test_unit_that_does_not_run_is_not_started(booted: Path) -> None:
@@ -318,7 +315,7 @@ def test_engine_that_cannot_be_asked_stays_as_it_is(booted: Path, cri: Cri) -> N
     done(booted, *AUTO)
     starts(booted)
     cri.stop()
-    assert f"the engine at {booted}/{SOCKET} does not answer: " in refused(booted, *AUTO)
+    assert f"engine at {booted}/{SOCKET}: does not answer: " in refused(booted, *AUTO)
     assert not (booted / "starts").exists()
 
 
@@ -337,7 +334,10 @@ def test_first_problem_is_told_where_the_way_back_fails_too(
 
     monkeypatch.setattr(Tree, "commit", once)
     said = run(booted, *AUTO).stderr
-    assert "does not serve the handler systemd; cannot roll back, the new files stay: no room" in said
+    assert (
+        "running, but without the handler systemd; cannot roll back, and the new files are still in place: no room"
+        in said
+    )
 
 
 def test_a_mark_that_is_damaged_is_none(booted: Path, cri: Cri) -> None:
@@ -358,7 +358,7 @@ def test_engine_that_sees_changes_by_itself_and_not_this_one_gets_its_files_back
     cri.handlers = ["runc"]
     before = files(booted)
     monkeypatch.setattr(Tree, "is_this_machine", True)  # where nothing is remembered
-    assert "does not serve the handler systemd; rolled back" in run(booted, *AUTO).stderr
+    assert "running, but without the handler systemd; rolled back" in run(booted, *AUTO).stderr
     assert files(booted) == before
 
 
@@ -375,13 +375,13 @@ def test_removal_forgets_what_has_failed(booted: Path, cri: Cri) -> None:
 @pytest.mark.parametrize("raw", [b"\xff", b"\x12\xff\x01", b"\x1a\x02\x0a"])
 def test_answer_that_is_none_is_one_sentence(raw: bytes, booted: Path, cri: Cri) -> None:
     cri.raw = raw
-    with pytest.raises(Problem, match=r"does not answer: it serves no CRI"):
+    with pytest.raises(Problem, match=r"does not answer: not a CRI server"):
         running.wait_for("containerd", "systemd", booted / SOCKET)
 
 
 @pytest.mark.parametrize("data", [b"", b"\0\0\0", b"\0\0\0\0\4abc", b"\0\0\0\0\2abc", b"\1\0\0\0\1a"])
 def test_answer_that_is_cut_off_is_an_error(data: bytes) -> None:
-    with pytest.raises(OSError, match=r"serves no CRI|cut off"):
+    with pytest.raises(OSError, match=r"not a CRI server|incomplete"):
         protocol._unframed(data)
 
 

@@ -247,7 +247,7 @@ def served(root: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
 def test_a_node_is_labelled_once_its_engine_has_the_handler(api: Api, root: Path, served: set[str]) -> None:
     words = ("install", "containerd", "--node", NODE)
     result = run(root, *words)
-    assert "is not labelled yet: do `systemctl restart containerd` first, then this again" in result.stderr
+    assert ": not labelled yet; run `systemctl restart containerd`, then this command again" in result.stderr
     assert (result.exit_code, api.asked) == (0, [])
     result = run(root, *words)
     assert "runs, and does not serve the handler systemd" in result.stderr
@@ -255,14 +255,14 @@ def test_a_node_is_labelled_once_its_engine_has_the_handler(api: Api, root: Path
     served.add("systemd")
     result = run(root, *words)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.endswith(f"node {NODE} is labelled oci-systemd/handler=systemd\n")
+    assert result.stdout.endswith(f"node {NODE}: labelled oci-systemd/handler=systemd\n")
     assert len(api.asked) == 1
 
 
 def test_a_node_whose_engine_cannot_be_asked_is_labelled_with_a_word(api: Api, root: Path) -> None:
     run(root, "install", "containerd")
     result = run(root, "install", "containerd", "--node", NODE)
-    assert "nothing is at /run/containerd/containerd.sock, where the engine would tell" in result.stderr
+    assert "/run/containerd/containerd.sock: not found; the engine cannot be asked" in result.stderr
     assert (result.exit_code, len(api.asked)) == (0, 1)
 
 
@@ -282,14 +282,14 @@ def test_the_label_goes_before_the_handler_does(api: Api, root: Path) -> None:
     assert files(root) == before
     api.status = 200
     assert run(root, "uninstall", "containerd", "--node", NODE).stdout.startswith(
-        f"node {NODE} has lost oci-systemd/handler=systemd\n"
+        f"node {NODE}: removed label oci-systemd/handler=systemd\n"
     )
 
 
 @pytest.mark.parametrize("words", [["install", "docker"], ["uninstall", "podman"]])
 def test_a_node_has_no_label_for_an_engine_of_no_cluster(words: list[str], api: Api, root: Path) -> None:
     result = run(root, *words, "--node", NODE)
-    assert (result.exit_code, "--node is for the engine of a cluster" in result.stderr, api.asked) == (2, True, [])
+    assert (result.exit_code, "--node: unsupported with" in result.stderr, api.asked) == (2, True, [])
 
 
 def test_a_dry_run_asks_nobody(api: Api, root: Path) -> None:
@@ -313,11 +313,11 @@ def pod(root: Path, name: str) -> None:
 def test_pods_are_counted_and_named_not_their_containers(root: Path) -> None:
     run(root, "install", "containerd")
     pod(root, "vm-0")
-    assert "a pod still calls the wrapper (shop/vm-0), and" in run(root, "uninstall", "containerd").stderr
+    assert "a pod still uses the wrapper (shop/vm-0), and" in run(root, "uninstall", "containerd").stderr
     pod(root, "vm-1")
     config(root / TASK / "alone/runtime", f"/{LAUNCHER}")
     said = run(root, "uninstall", "containerd").stderr
-    assert "2 pods and a container of containerd still call the wrapper (shop/vm-0, shop/vm-1, alone)" in said
+    assert "2 pods and a container of containerd still use the wrapper (shop/vm-0, shop/vm-1, alone)" in said
 
 
 REMOVE = ("uninstall", "containerd", "--restart", "auto", "--node", NODE)
@@ -340,15 +340,15 @@ def test_a_removal_in_a_pod_waits_and_says_so_once(api: Api, root: Path, monkeyp
     assert (result.exit_code, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     assert lines[:2] == [
-        f"node {NODE} has lost oci-systemd/handler=systemd",
-        "waiting: a pod still calls the wrapper (shop/vm-0); the node's files are unchanged until they are gone",
+        f"node {NODE}: removed label oci-systemd/handler=systemd",
+        "waiting: a pod still uses the wrapper (shop/vm-0); the node's files are unchanged until they are gone",
     ]
     assert [line for line in lines if line.startswith("waiting")] == lines[1:2]
     shutil.rmtree(root / "run", ignore_errors=True)
     assert files(root) == before
     again = run(root, *REMOVE)
     assert (again.exit_code, again.stderr) == (0, "")
-    assert f"node {NODE} has no label oci-systemd/handler: already gone\n" in again.stdout
+    assert f"node {NODE}: label oci-systemd/handler is already gone\n" in again.stdout
     assert "no handler systemd of ours is installed in containerd: already gone; nothing to do\n" in again.stdout
 
 

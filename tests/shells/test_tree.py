@@ -87,7 +87,7 @@ UNREADABLE = {
     "a FIFO": "is not a regular file",
     "a socket": "cannot read",
     "no UTF-8": ": not UTF-8 at byte 1",
-    "too large": "more than the 16777216 that are read",
+    "too large": "the limit is 16777216",
 }
 
 

@@ -1,6 +1,6 @@
-"""Of orjson what the command line and the plugin call, by the standard library: for Debian 12, which has no python3-orjson.
+"""The part of orjson that the command line and the plugin use, with the standard library: for Debian 12 without python3-orjson.
 
-Law: where the real one is, it is found first. What both write of our values is the same, byte for byte (a test compares them).
+Law: the real orjson is found first if it is installed. Both write the same bytes for our values (a test compares them).
 """
 
 from __future__ import annotations

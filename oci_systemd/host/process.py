@@ -1,4 +1,4 @@
-"""What /proc tells of a process: enough to know it again, since a PID comes back."""
+"""Read a process from /proc, with its start time, since PIDs are used again."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from oci_systemd.host.files import read
 
 
 def text(path: str) -> str:
-    """A file below /proc; an OSError where the process is gone."""
+    """Return the text of a file below /proc. Raise OSError if the process has ended."""
     return read(path).decode(errors="surrogateescape")
 
 
 def start(pid: int) -> int | None:
-    """When the process began, in clock ticks since boot (proc(5), stat, field 22); None where there is none."""
+    """Return the start time of the process, in clock ticks since boot (proc(5), stat, field 22); None if it does not exist."""
     try:
         return int(text(f"/proc/{pid}/stat").rpartition(")")[2].split()[19])
     except (OSError, ValueError, IndexError):

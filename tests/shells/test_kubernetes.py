@@ -250,7 +250,7 @@ def test_a_node_is_labelled_once_its_engine_has_the_handler(api: Api, root: Path
     assert ": not labelled yet; run `systemctl restart containerd`, then this command again" in result.stderr
     assert (result.exit_code, api.asked) == (0, [])
     result = run(root, *words)
-    assert "runs, and does not serve the handler systemd" in result.stderr
+    assert "running, but without the handler systemd" in result.stderr
     assert (result.exit_code, api.asked) == (2, [])
     served.add("systemd")
     result = run(root, *words)
@@ -349,7 +349,7 @@ def test_a_removal_in_a_pod_waits_and_says_so_once(api: Api, root: Path, monkeyp
     again = run(root, *REMOVE)
     assert (again.exit_code, again.stderr) == (0, "")
     assert f"node {NODE}: label oci-systemd/handler is already gone\n" in again.stdout
-    assert "no handler systemd of ours is installed in containerd: already gone; nothing to do\n" in again.stdout
+    assert "containerd: handler systemd is already gone; nothing to do\n" in again.stdout
 
 
 def test_a_removal_that_waits_is_ended_by_sigterm(api: Api, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

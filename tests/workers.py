@@ -14,15 +14,16 @@ from xdist.workermanage import WorkerController
 GROUPS = [
     re.compile(each)
     for each in (
-        r"tests/machine/",  # one machine
+        r"tests/machine/test_[a-m]",  # one machine
+        r"tests/machine/test_[n-z]",  # another one
         r"tests/e2e/.*\[(?:.*-)?(containerd-\d-\w+)",  # one engine in one configuration
         r"tests/e2e/.*\[(?:.*-)?(runc-)",  # the nodes, which judge seconds: never beside each other
         r"tests/(?:e2e|packaging)/\w+",  # what a module builds
         r"[^\[]+",  # one function with all its parameters
     )
 ]
-# The order of the queue, by patterns of groups. The machine works longest. What judges seconds runs beside it, or beside what
-# takes one processor and no disk. What is built first is used again by the others.
+# The order of the queue, by patterns of groups. The machines work longest, with one processor each. What judges seconds comes
+# behind them, or runs beside what takes one processor and no disk. What is built first is used again by the others.
 ORDER = [
     re.compile(each)
     for each in (

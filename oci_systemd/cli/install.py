@@ -58,6 +58,11 @@ def engine_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("--root", default="/", metavar="DIR", type=click.Path(), help="Use another root file system."),
         click.option("--handler", default="systemd", show_default=True, metavar="NAME", help="Name of the handler."),
+        click.option(
+            "--sysctl",
+            is_flag=True,
+            help="Also raise fs.inotify.max_user_instances to 1024 on the node; uninstall always restores it.",
+        ),
         click.option("--node", default="", metavar="NAME", help="In a pod: also label this node of the cluster."),
         click.argument("engine", type=click.Choice([*ENGINES])),
     ):
@@ -78,7 +83,7 @@ def engine_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--config", default="", metavar="FILE", help="The engine's configuration file, if it is not found.")
 @click.option("--launcher", default="", metavar="PATH", help="The installed oci-systemd-runtime, if it is not found.")
 def install(
-    engine: str, handler: str, root: str, dry_run: bool, verbose: bool, restart: str, node: str, runtime: str,
+    engine: str, handler: str, root: str, dry_run: bool, verbose: bool, restart: str, sysctl: bool, node: str, runtime: str,
     as_default: bool, hook: bool, config: str, launcher: str,
 ) -> None:  # fmt: skip
     """Make the wrapper a runtime of an engine.
@@ -105,6 +110,7 @@ def install(
             hook,
             _full_path("--config", config),
             _full_path("--launcher", launcher),
+            sysctl=sysctl,
             show=partial(show, verbose=verbose) if dry_run else None,
         )
     )
@@ -114,7 +120,7 @@ def install(
 @engine_options
 @click.option("--force", is_flag=True, help="Also if containers of the handler are running.")
 def uninstall(
-    engine: str, handler: str, root: str, dry_run: bool, verbose: bool, restart: str, node: str, force: bool
+    engine: str, handler: str, root: str, dry_run: bool, verbose: bool, restart: str, sysctl: bool, node: str, force: bool
 ) -> None:  # fmt: skip
     """Remove what install wrote, and nothing else.
 

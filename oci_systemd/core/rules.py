@@ -54,6 +54,10 @@ FAILS_WITHOUT = {
     ("CAP_CHOWN", "CAP_FOWNER"): "units with StateDirectory= and User= fail",
     ("CAP_DAC_OVERRIDE",): "systemd-tmpfiles fails",
 }
+# What engines call the AppArmor profile that they give every container; podman's has its version behind. All deny mount(2).
+DEFAULT_PROFILES = ("cri-containerd.apparmor.d", "crio-default", "docker-default", "nerdctl-default")
+PODMAN_PROFILE = "containers-default-"
+ADMIN = "CAP_SYS_ADMIN"
 CONSOLES = frozenset(f"/dev/tty{number}" for number in range(64))  # MAX_NR_CONSOLES
 
 
@@ -404,8 +408,8 @@ def _of_type(parts: list[str], type: str) -> str:
 def apparmor(case: Case) -> Iterator[Finding]:
     profile = case.annotations.get(a.APPARMOR)
     if not profile:
-        return
-    if profile == "unconfined":
+        yield from _admin_confined(case)
+    elif profile == "unconfined":
         if case.container.apparmor_profile:
             yield e.SetApparmorProfile("", f'annotation {a.APPARMOR} is "unconfined"')
         else:
@@ -416,6 +420,18 @@ def apparmor(case: Case) -> Iterator[Finding]:
         )
     elif case.container.apparmor_profile != profile:
         yield e.SetApparmorProfile(profile, f"set by annotation {a.APPARMOR}")
+
+
+def _admin_confined(case: Case) -> Iterator[Finding]:
+    """With the capability systemd mounts what it needs itself, and exits without a word where the profile denies that
+    (core/main.c, "Failed to remount root directory as MS_SLAVE")."""
+    profile = case.container.apparmor_profile
+    is_default = profile in DEFAULT_PROFILES or profile.startswith(PODMAN_PROFILE)
+    if is_default and ADMIN in (case.container.capabilities or ()):
+        yield Warn(
+            f"the AppArmor profile {a.quoted(profile)} denies mounts, and with {ADMIN} systemd mounts at its start: it will exit; "
+            f"drop {ADMIN}, or run the container unconfined (appArmorProfile: {{type: Unconfined}}, apparmor=unconfined)"
+        )
 
 
 def devices(case: Case) -> Iterator[Finding]:

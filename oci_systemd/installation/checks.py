@@ -10,13 +10,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from oci_systemd.engines import containerd
+from oci_systemd.host.limits import FILES, INSTANCES, KEYS, PIDS, WATCHES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
+    from oci_systemd.host.limits import Limit
+
 PASS, WARN, FAIL = "pass", "warn", "fail"
 LIMITED = ("cpu", "memory", "pids")  # controllers without which no container has limits
-EACH, ENOUGH = 6, 1024  # inotify instances that a systemd takes (5 to 6 were seen), and those that a node should have
+# What a systemd container takes of each limit with its shim, and a node of inotify instances by itself (docs/limits.md, measured).
+EACH = {INSTANCES: 8, WATCHES: 25, PIDS: 25, FILES: 150, KEYS: 10}
+NODE = 18
+ENOUGH = 1024  # inotify instances, for a kubelet's 110 pods
+FEW = 20  # systemd containers: room for fewer is told
 CRUCIAL = containerd.PASSED[:2]
 
 
@@ -31,8 +38,7 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class Machine:
     """`kernel`: its release. `controllers`: those of cgroup v2. `selinux`: "", "permissive" or "enforcing".
-
-    `inotify`: how many instances a user may have; root of all containers without a user namespace is one user.
+    `limits`: those of the node that systemd containers run into.
     """
 
     kernel: str
@@ -44,7 +50,7 @@ class Machine:
     manage_cgroup: bool
     require_nsdelegate: bool = True
     settings: tuple[str, ...] = ()
-    inotify: int = 8192
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +168,33 @@ def _kernel(facts: Facts) -> Iterator[Finding]:
         yield Finding("kernel", PASS, release)
 
 
-def _inotify(facts: Facts) -> Iterator[Finding]:
-    instances = facts.machine.inotify
-    many = instances // EACH
-    if instances >= ENOUGH:
-        yield Finding("inotify", PASS, f"{instances} instances are enough for {many} systemd containers")
-        return
-    remedy = f"sysctl fs.inotify.max_user_instances={ENOUGH}"
-    yield Finding("inotify", WARN, f"{instances} instances are enough for some {many} systemd containers", remedy)
+def _limits(facts: Facts) -> Iterator[Finding]:
+    yield from limits(facts.machine.limits)
+
+
+def limits(found: Collection[Limit]) -> Iterator[Finding]:
+    """How many more systemd containers fit: a finding for each limit that leaves little room, else one for the tightest."""
+    room = {each: max(each.value - each.used, 0) // EACH[each.name] for each in found}
+    short = [each for each in found if room[each] < FEW]
+    for each in short:
+        said = (
+            f"{each.name} is {each.value}, and {_used(each)} in use: room for some {room[each]} more systemd containers"
+        )
+        yield Finding("limits", WARN, said, _raise(each))
+    if found and not short:
+        first = min(found, key=room.__getitem__)
+        said = f"room for some {room[first]} more systemd containers, by {first.name} ({first.value}, {_used(first)} in use)"
+        yield Finding("limits", PASS, said)
+
+
+def _used(limit: Limit) -> str:
+    return f"about {limit.used} are" if limit.estimated else f"{limit.used} are"
+
+
+def _raise(limit: Limit) -> str:
+    if limit.name != INSTANCES:
+        return f"sysctl -w {limit.name}={2 * limit.value}"
+    return f"sysctl -w {limit.name}={max(ENOUGH, 2 * limit.value)}; `oci-systemd install ENGINE --sysctl` keeps it over a reboot"
 
 
 def _selinux(facts: Facts) -> Iterator[Finding]:
@@ -341,7 +366,7 @@ CHECKS: dict[str, Callable[[Facts], Iterator[Finding]]] = {
     "nsdelegate": _nsdelegate,
     "controllers": _controllers,
     "kernel": _kernel,
-    "inotify": _inotify,
+    "limits": _limits,
     "SELinux": _selinux,
     "settings": _settings,
     "wrapper": _launchers,

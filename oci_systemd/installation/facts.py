@@ -21,8 +21,9 @@ from oci_systemd.engines.engines import ENGINES, command_of
 from oci_systemd.engines.launcher import paths_of
 from oci_systemd.engines.place import PROGRAMS
 from oci_systemd.host import commands, machine, process, settings_file
+from oci_systemd.host.limits import INSTANCES, limits
 from oci_systemd.installation import effective, installed, running
-from oci_systemd.installation.checks import Facts, Found, Launcher, Machine
+from oci_systemd.installation.checks import EACH, NODE, Facts, Found, Launcher, Machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,7 +60,7 @@ def _machine() -> Machine:
         manage_cgroup=_text(selinux / "booleans/container_manage_cgroup").startswith("1"),
         require_nsdelegate=bool(settings.values["cgroup.require_nsdelegate"]),
         settings=settings.problem.sentences if settings.problem else (),
-        inotify=int(_text(Path("/proc/sys/fs/inotify/max_user_instances")) or 0),
+        limits=tuple(limits(Path("/proc"), EACH[INSTANCES], NODE)),
     )
 
 

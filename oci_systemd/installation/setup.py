@@ -5,6 +5,7 @@ Invariant: a plan that would not be in effect is not written. As long as a file 
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,8 +19,9 @@ from oci_systemd.engines.place import PROGRAMS, Place, find
 from oci_systemd.engines.plan import Edit, Overlay, Plan
 from oci_systemd.engines.state_roots import BUNDLES_OF_SHIMS
 from oci_systemd.engines.wanted import Wanted
-from oci_systemd.host import commands, in_use, kubernetes, versions
-from oci_systemd.installation import effective, installed
+from oci_systemd.host import commands, in_use, kubernetes, limits, versions
+from oci_systemd.host.process import interruptible
+from oci_systemd.installation import checks, effective, installed, sysctl
 from oci_systemd.installation.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from oci_systemd.installation.effective import Answer
     from oci_systemd.installation.transaction import Reporter
 
-FEW = 3  # IDs in a sentence
+FEW = 3  # names or IDs in a sentence
+PAUSE = 2.0  # seconds between two checks for running containers
 CLUSTER = ("containerd", "crio")  # the engines of cluster nodes
 PLAIN = ("", "runc", "crun")  # runtimes that need no note
 
@@ -39,7 +42,7 @@ class Request:
     """A user's request for an engine: our `handler`, with that real `runtime` ("" for the engine's own). `automatic`: restart it.
 
     `config` and `launcher` are absolute paths, "" to look for them. `node`: the cluster node that gets a label. `show` receives the
-    plan in a dry run; None to carry out the plan.
+    plan in a dry run; None to carry out the plan. `sysctl`: raise the node's limits.
     """
 
     tree: Tree
@@ -54,6 +57,7 @@ class Request:
     config: str = ""
     launcher: str = ""
     force: bool = False
+    sysctl: bool = False
     show: Callable[[Plan], None] | None = None
 
 
@@ -63,6 +67,8 @@ class Request:
 def install(request: Request) -> None:
     """Make the wrapper a runtime of the engine. If it would not be in effect, raise a Problem and change nothing."""
     check_node(request)
+    if request.sysctl:
+        sysctl.check(request.tree)
     tree, engine = request.tree, request.engine
     place = find(tree, engine, ENGINES[engine].PLACES, request.config)
     plan, after = plan_of(request, place)
@@ -83,8 +89,21 @@ def install(request: Request) -> None:
         _prune(request)
     if not plan.changes and not restart:
         request.report.line(f"{engine}: handler {request.handler} is up to date")
+    _set_limits(request)
     if request.node and not request.show:
         _label(request, transaction, restart=restart)
+
+
+def _set_limits(request: Request) -> None:
+    """Raise the node's limits, or restore those that were raised for this handler; report limits that leave little room."""
+    tree, owner = request.tree, sysctl.Owner(request.engine, request.handler)
+    (sysctl.raise_limit if request.sysctl else sysctl.take_back)(tree, owner, request.report, request.show)
+    if request.node and not request.show:
+        found = limits.limits(tree.outside("/proc"), checks.EACH[limits.INSTANCES], checks.NODE)
+        short = [f"{each.said}: {each.remedy}" for each in checks.limits(found) if each.status != checks.PASS]
+        for sentence in short:
+            request.report.note(sentence)
+        kubernetes.leave_message(short)
 
 
 def plan_of(request: Request, place: Place) -> tuple[Plan, Answer]:
@@ -182,6 +201,7 @@ def uninstall(request: Request) -> bool:
             request.report.note(sentence)
         return False
     serves = _remove(request)
+    sysctl.take_back(request.tree, sysctl.Owner(request.engine, request.handler), request.report, request.show)
     if not request.show and not serves:
         _take_away(request)
     return True
@@ -240,7 +260,7 @@ def _remove(request: Request) -> bool:
     known = record.read(tree.read(record.path(engine)), engine)
     transaction = Transaction(tree, engine, handler, known.restart, request.automatic, request.report)
     if handler not in known.handlers:
-        others = f" (installed: {', '.join(known.handlers)})" if known.handlers else ""
+        others = f" (installed: {', '.join(known.handlers)})" if known.handlers else ": already gone"
         request.report.line(f"{engine}: handler {handler} is not installed{others}; nothing to do")
         return not request.show and replace(transaction, command="").complete()
     plan = _planned_removal(request)
@@ -249,6 +269,8 @@ def _remove(request: Request) -> bool:
         return False
     if not request.force:
         programs = [program for entry in known.of(handler) for program in programs_in(entry.now)]
+        if request.node and request.automatic:
+            _wait_unused(request, programs)
         _check_unused(request, programs, ", or use --force")
     restart = transaction.must_restart(plan)
     transaction.carry_out(plan, restart=restart)
@@ -257,19 +279,38 @@ def _remove(request: Request) -> bool:
 
 def _check_unused(request: Request, programs: Iterable[str], otherwise: str) -> None:
     """Raise a Problem if containers of the engine call one of our `programs`."""
-    engine = request.engine
+    if who := _users(request, programs):
+        raise Problem(f"{who}, and cannot be stopped without it; remove it first{otherwise}")
+
+
+def _users(request: Request, programs: Iterable[str]) -> str:
+    """Return in words who calls one of our `programs`; "" if nobody does."""
     ours = {program for program in programs if is_ours(program)}
-    running = in_use.containers(request.tree, engine, ours, BUNDLES_OF_SHIMS)
-    if running:
-        named = ", ".join(id[:12] for id in running[:FEW]) + (", …" if len(running) > FEW else "")
-        who = (
-            f"a container of {engine} still uses"
-            if len(running) == 1
-            else f"{len(running)} containers of {engine} still use"
-        )
-        raise Problem(
-            f"{who} the wrapper ({named}), and cannot be stopped without it; remove the containers first{otherwise}"
-        )
+    found = in_use.users(request.tree, request.engine, ours, BUNDLES_OF_SHIMS)
+    words = [_counted(len(found.pods), "pod"), _counted(len(found.containers), f"container of {request.engine}")]
+    named = [*found.pods, *(id[:12] for id in found.containers)]
+    if not named:
+        return ""
+    uses = "uses" if len(named) == 1 else "use"
+    shown = ", ".join(named[:FEW]) + (", …" if len(named) > FEW else "")
+    return f"{' and '.join(each for each in words if each)} still {uses} the wrapper ({shown})"
+
+
+def _counted(number: int, what: str) -> str:
+    """Return `a pod`, `2 pods`, `3 containers of docker`; "" for none."""
+    first, *rest = what.split(" ", 1)
+    return " ".join([f"{number} {first}s", *rest]) if number > 1 else f"a {what}" if number else ""
+
+
+def _wait_unused(request: Request, programs: Iterable[str]) -> None:
+    """Wait until no container calls one of `programs`, since in a pod nobody types the command again. SIGTERM ends the wait."""
+    programs = [*programs]
+    if not (who := _users(request, programs)):
+        return
+    request.report.line(f"waiting: {who}; the node's files are unchanged until then")
+    with interruptible("stopped by SIGTERM while waiting; nothing was removed"):
+        while _users(request, programs):
+            time.sleep(PAUSE)
 
 
 # The self-contained tree
@@ -343,8 +384,9 @@ def _label(request: Request, transaction: Transaction, *, restart: bool) -> None
 
 def _unlabel(request: Request) -> None:
     try:
-        kubernetes.unlabel(request.node, request.handler)
+        if kubernetes.unlabel(request.node, request.handler):
+            request.report.line(f"node {request.node}: removed label {kubernetes.LABEL}={request.handler}")
+        else:
+            request.report.line(f"node {request.node}: label {kubernetes.LABEL} not found: already gone")
     except kubernetes.Unable as unable:
         request.report.note(str(unable))
-        return
-    request.report.line(f"node {request.node}: removed label {kubernetes.LABEL}={request.handler}")

@@ -6,14 +6,16 @@ import argparse
 import os
 import sys
 import tempfile
+from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oci_systemd.host.machine import this_host
 from oci_systemd.host.settings_file import USUAL
-from tests.bench import rows, running, table
+from tests.bench import nri, rows, running, table
 from tests.bench.measure import go_first, take_turns
-from tests.bench.picture import picture
+from tests.bench.picture import Rates, picture
 from tests.bench.stage import Stage, enter_own_mounts
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def main(words: list[str]) -> int:
             _say(table.line(result))
         rates = _rewrites(stage, asked.bundles)
     if asked.svg:
-        asked.svg.write_text(picture(results, asked.bundles, rates))
+        asked.svg.write_text(picture(results, rates, datetime.now(UTC).date().isoformat()))
     return int(asked.check and not all(result.is_within for result in results))
 
 
@@ -83,6 +85,10 @@ def _serves() -> bool:
 def _results(stage: Stage, runs: int) -> Iterator[Result]:
     for row in (*rows.passed(stage), *rows.created(stage, writable=not _serves())):
         yield rows.run(row, stage, runs)
+    if find_spec("google.protobuf"):
+        with nri.created(stage) as plugged:
+            for row in plugged:
+                yield rows.run(row, stage, runs)
     if stage.meter is None:
         return
     with running.under_stub(stage) as teller:
@@ -91,18 +97,22 @@ def _results(stage: Stage, runs: int) -> Iterator[Result]:
             yield rows.run(stubbed, stage, runs)
             return
         with running.under_runc(stage) as (runc, root):
-            yield rows.run(rows.killed(stage, runc, root, peak=stubbed.ours), stage, runs)
+            yield rows.run(rows.killed(stage, runc, root, peak=stubbed.peak), stage, runs)
 
 
-def _rewrites(stage: Stage, bundles: int) -> tuple[float, float] | None:
-    """Bundles per second, ours and jq's, printed; None where they cannot be had. One round: it is long enough."""
-    sides = rows.rewritten(stage, sys.executable, bundles)
-    if isinstance(sides, str):
-        _say(f"\n{bundles} bundles rewritten in place: left out, {sides}")
-        return None
-    ours, jq = take_turns(sides, 1, warm_up=0)
-    _say("\n" + table.rates(bundles, ours, jq))
-    return table.rate(bundles, ours), table.rate(bundles, jq)
+def _rewrites(stage: Stage, bundles: int) -> list[Rates]:
+    """Bundles per second, ours and jq's, printed; none where they cannot be had. One round: it is long enough."""
+    contests = rows.rewritten(stage, sys.executable, bundles)
+    if isinstance(contests, str):
+        _say(f"\n{bundles} bundles rewritten: left out, {contests}")
+        return []
+    found = []
+    _say("")
+    for contest in contests:
+        ours, jq = (table.rate(contest.count, each) for each in take_turns(contest.sides, 1, warm_up=0))
+        _say(table.rates(contest, ours, jq))
+        found.append(Rates(contest, ours, jq))
+    return found
 
 
 def _say(text: str) -> None:

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +23,13 @@ def go_first() -> None:
     """Run what is measured before all else that the machine does, where that is allowed: medians are steady then."""
     with suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+
+
+class Timed(Protocol):
+    """What can be put on the clock."""
+
+    def once(self) -> int:
+        """Return the nanoseconds of one go."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ def _timed(command: tuple[str, ...], environ: dict[str, str]) -> int:
     return elapsed
 
 
-def take_turns(sides: Sequence[Side], runs: int, warm_up: int = WARM_UP) -> list[list[int]]:
+def take_turns(sides: Sequence[Timed], runs: int, warm_up: int = WARM_UP) -> list[list[int]]:
     """The times of each side over `runs` rounds; every second round goes backwards."""
     times: list[list[int]] = [[] for _ in sides]
     gc.disable()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.bench.measure import Timed
     from tests.bench.stage import Bundle, Stage
 
 MEMORY = 12 << 10  # KiB that any call of the wrapper may have at its peak
@@ -51,16 +52,16 @@ WANTED = (
 
 @dataclass(frozen=True)
 class Row:
-    """One thing a runtime is called for. `direct` is the same call of the real runtime, without us; `peak`, what memory is
-    taken of, with a runtime that needs none itself."""
+    """One thing a runtime or the plugin is called for. `direct` is the same call of the real runtime, without us, None where
+    there would be no call; `peak`, what memory is taken of, with a runtime that needs none itself."""
 
     name: str
-    ours: Side
-    floor: Side
+    ours: Timed
+    floor: Timed
     floor_name: str
-    direct: Side
+    direct: Timed | None
     bound: float | None
-    peak: Side
+    peak: Side | None
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ class Result:
 
 
 def run(row: Row, stage: Stage, runs: int) -> Result:
-    ours, floor, direct = take_turns((row.ours, row.floor, row.direct), runs)
-    return Result(row, ours, floor, direct, peak(row.peak, stage.meter))
+    ours, floor, *direct = take_turns((row.ours, row.floor, *([row.direct] if row.direct else [])), runs)
+    return Result(row, ours, floor, direct[0] if direct else [0], peak(row.peak, stage.meter) if row.peak else None)
 
 
 def passed(stage: Stage) -> Iterator[Row]:
@@ -149,6 +150,7 @@ def killed(stage: Stage, runtime: str | Path, root: str, peak: Side | None = Non
 
 
 # The same change as `rewrite` makes of the wanted spec, as far as jq can know it.
+START = "import sys; sys.argv[0] = 'oci-systemd'; from oci_systemd.cli import main; main()"
 JQ = r"""
 .mounts |= (map(if .destination == "/sys/fs/cgroup" then .options |= map(if . == "ro" then "rw" else . end) else . end)
   + [("/run", "/run/lock", "/tmp", "/var/log/journal") | {destination: ., type: "tmpfs", source: "tmpfs",
@@ -157,24 +159,58 @@ JQ = r"""
 | .annotations += {"io.systemd.container.stop-signal": "SIGRTMIN+3", "io.systemd.container.adjusted": "0"}
 | .linux.resources.unified["cgroup.max.descendants"] = "1000"
 """
-JQ_LOOP = 'jq=$1 filter=$2; shift 2; for f; do "$jq" -c --arg id 0 "$filter" "$f" >"$f.new" && mv "$f.new" "$f"; done'
+# One process for each bundle: both write a new file beside the old one and rename it.
+EACH = 'program=$1; shift; for f; do "$program" rewrite --in-place "$f"; done'
+JQ_EACH = 'jq=$1 filter=$2; shift 2; for f; do "$jq" -c --arg id 0 "$filter" "$f" >"$f.new" && mv "$f.new" "$f"; done'
+# One process for all of them. jq cannot write several files: its results go to one stream, which nobody takes apart.
+JQ_ALL = 'jq=$1 filter=$2; shift 2; exec "$jq" -c --arg id 0 "$filter" "$@"'
+PART = 10  # one of so many bundles is rewritten by a process of its own: that takes longer
 
 
-def rewritten(stage: Stage, python: str, count: int) -> tuple[Side, Side] | str:
-    """Our side and jq's of rewriting many bundles in place; why not, where it cannot be."""
+@dataclass(frozen=True)
+class Contest:
+    """`count` bundles, rewritten by us and by jq in the same way."""
+
+    name: str
+    names: tuple[str, str]
+    count: int
+    sides: tuple[Side, Side]
+
+
+def rewritten(stage: Stage, python: str, count: int) -> list[Contest] | str:
+    """Return our side and jq's of rewriting bundles; why not, where it cannot be."""
     jq = shutil.which("jq")
     missing = [name for name in ("click", "orjson") if find_spec(name) is None] + ([] if jq else ["jq"])
     if jq is None or missing:
         return f"it needs {', '.join(missing)}"
     bundles = [stage.bundle(f"{number:064x}", specs.WANTED.read_bytes()) for number in range(count)]
-    paths = tuple(str(bundle.config) for bundle in bundles)
+    program = stage.script("oci-systemd", f'exec {python} -c "{START}" "$@"\n')
     environ = {"PATH": os.defpath, "PYTHONPATH": str(stage.lib)}
-    start = "import sys; sys.argv[0] = 'oci-systemd'; from oci_systemd.cli import main; main()"
 
     def restore() -> None:
         for bundle in bundles:
             bundle.restore()
 
-    ours = Side(((python, "-c", start, "rewrite", "--in-place", *paths),), environ, restore)
+    def side(*words: str | Path, part: int = 1) -> Side:
+        paths = [str(bundle.config) for bundle in bundles[: count // part]]
+        return Side(((*map(str, words), *paths),), environ, restore)
+
+    ours = side(program, "rewrite", "--in-place")
     prove(ours, bundles[-1], is_wanted=True)
-    return ours, Side((("/bin/sh", "-c", JQ_LOOP, "sh", jq, JQ, *paths),), environ, restore)
+    return [
+        Contest(
+            "one process for each bundle",
+            ("oci-systemd rewrite", "jq"),
+            count // PART,
+            (
+                side("/bin/sh", "-c", EACH, "sh", program, part=PART),
+                side("/bin/sh", "-c", JQ_EACH, "sh", jq, JQ, part=PART),
+            ),
+        ),
+        Contest(
+            "one process for all bundles",
+            ("oci-systemd rewrite, in place", "jq, to one stream"),
+            count,
+            (ours, side("/bin/sh", "-c", JQ_ALL, "sh", jq, JQ)),
+        ),
+    ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.bench.rows import Result
+    from tests.bench.rows import Contest, Result
 
 FORM = "{:<41} {:>7} {:>15}   {:>7} {:<23} {:>5} {:>5}   {:>6} {:>8}"
 HEAD = FORM.format("milliseconds", "median", "min … max", "floor", "", "ratio", "bound", "adds", "peak MiB")
@@ -38,11 +38,9 @@ def line(result: Result) -> str:
     ) + ("" if result.is_within else "  too much")
 
 
-def rates(count: int, ours: Sequence[int], jq: Sequence[int]) -> str:
-    return (
-        f"{count} bundles rewritten in place: {rate(count, ours):.0f} per second in one call, "
-        f"{rate(count, jq):.0f} with one jq for each"
-    )
+def rates(contest: Contest, ours: float, jq: float) -> str:
+    names = contest.names
+    return f"{contest.count} bundles, {contest.name}: {names[0]} {ours:.0f} per second, {names[1]} {jq:.0f}"
 
 
 def rate(count: int, times: Sequence[int]) -> float:

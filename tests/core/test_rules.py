@@ -513,6 +513,30 @@ def test_apparmor_profile(profile: str, value: str, enabled: bool, expected: lis
     assert warned(adjustment, "not enabled") is not enabled
 
 
+ADMIN = ["CAP_CHOWN", "CAP_SYS_ADMIN"]
+CONFINED = {
+    "containerd's": ("cri-containerd.apparmor.d", ADMIN, {}, True),
+    "CRI-O's": ("crio-default", ADMIN, {}, True),
+    "Docker's": ("docker-default", ADMIN, {}, True),
+    "podman's": ("containers-default-0.57.4", ADMIN, {}, True),
+    "without the capability": ("docker-default", ["CAP_CHOWN"], {}, False),
+    "capabilities that cannot be seen": ("docker-default", None, {}, False),
+    "one of its owner's": ("docker-default-with-mount", ADMIN, {}, False),
+    "none": ("", ADMIN, {}, False),
+    "unconfined": ("unconfined", ADMIN, {}, False),
+    "unconfined as asked": ("docker-default", ADMIN, annotated(apparmor="unconfined"), False),
+    "another as asked": ("docker-default", ADMIN, annotated(apparmor="mine"), False),
+}
+
+
+@pytest.mark.parametrize(("profile", "granted", "annotations", "told"), CONFINED.values(), ids=CONFINED)
+def test_mounting_in_a_profile_that_denies_it_is_told(
+    profile: str, granted: list[str] | None, annotations: dict[str, str], told: bool
+) -> None:
+    given = container(apparmor_profile=profile, capabilities=granted, annotations=annotations)
+    assert warned(adjusted(given, Settings(ALLOW)), "denies mounts") is told
+
+
 @pytest.mark.parametrize("key", ["selinux", "apparmor"])
 def test_what_widens_rights_needs_the_node_owner(key: str) -> None:
     said = refused(container(annotations=annotated(**{key: "spc_t"})))

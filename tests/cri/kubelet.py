@@ -56,15 +56,22 @@ class Kubelet:
         return Mount(ACCOUNT_DIR, str(volume), readonly=True)
 
     def secret(self, pod: Pod, path: str, time: str, files: Mapping[str, str]) -> Mount:
-        """A Secret volume, as it is from TIME on: its files are links by way of `..data`, which one rename changes."""
-        volume = PODS / pod.uid / "volumes" / "kubernetes.io~secret" / "secret"
-        for name, text in files.items():
-            self.write(volume / f"..{time}" / name, text)
-            if not self.inside(volume / name).is_symlink():
-                self.inside(volume / name).symlink_to(f"..data/{name}")
+        """A Secret volume, as it is from TIME on."""
+        return Mount(path, str(self.written(pod, "secret", "secret", time, files)), readonly=True)
+
+    def written(self, pod: Pod, kind: str, name: str, time: str, files: Mapping[str, str]) -> Path:
+        """The volume of a Secret or ConfigMap, as it is from TIME on.
+
+        Its files are links by way of `..data`, which one rename changes.
+        """
+        volume = PODS / pod.uid / "volumes" / f"kubernetes.io~{kind}" / name
+        for file, text in files.items():
+            self.write(volume / f"..{time}" / file, text)
+            if not self.inside(volume / file).is_symlink():
+                self.inside(volume / file).symlink_to(f"..data/{file}")
         self.inside(volume / "..data_tmp").symlink_to(f"..{time}")
         self.inside(volume / "..data_tmp").rename(self.inside(volume / "..data"))
-        return Mount(path, str(volume), readonly=True)
+        return volume
 
     def log(self, pod: Pod, container: Container) -> Path:
         """A container's log, in a directory that is there."""

@@ -209,7 +209,7 @@ def test_a_pod_from_before_the_upgrade_stops_cleanly(story: Story) -> None:
 
 def test_removal_is_refused_while_a_pod_needs_it(story: Story) -> None:
     assert story.codes["refused"] == 2
-    assert "still use the wrapper" in story.said["refused"]
+    assert "a pod still uses the wrapper (default/machine)" in story.said["refused"]
     assert story.versions["refused"] == [story.names[1]]
 
 

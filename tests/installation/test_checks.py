@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from oci_systemd.host.limits import INSTANCES, Limit
 from oci_systemd.installation import checks
 from oci_systemd.installation.checks import (
     CHECKS,
@@ -81,7 +82,7 @@ def test_a_good_node_passes() -> None:
     }
 
 
-MACHINE = ("cgroup", "nsdelegate", "controllers", "kernel", "inotify", "SELinux", "settings")
+MACHINE = ("cgroup", "nsdelegate", "controllers", "kernel", "limits", "SELinux", "settings")
 MACHINES: dict[str, tuple[dict[str, Any], str, str]] = {
     "cgroup v1": ({"cgroup_v2": False}, "cgroup", FAIL),
     "no nsdelegate": ({"nsdelegate": False}, "nsdelegate", FAIL),
@@ -97,7 +98,7 @@ MACHINES: dict[str, tuple[dict[str, Any], str, str]] = {
         PASS,
     ),
     "SELinux": ({"selinux": "enforcing"}, "SELinux", PASS),
-    "few inotify instances": ({"inotify": 128}, "inotify", WARN),
+    "few inotify instances": ({"limits": (Limit(INSTANCES, 128, 18),)}, "limits", WARN),
     "broken settings": ({"settings": ("settings file /x, line 1: no",)}, "settings", FAIL),
 }
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.machine.lab.cli import Cli
-from tests.machine.lab.engines import WRAPPERS
+from tests.machine.lab.cli import by_wrapper
 from tests.machine.lab.life import booted, until
 from tests.machine.lab.machine import Machine
 
@@ -15,10 +14,8 @@ SAYS = """systemd-run --wait --quiet sh -c 'echo "it says $GREETING"'"""
 
 @pytest.mark.parametrize("engine", ["docker", "podman"])
 def test_the_log_is_the_journal_and_services_have_variables(machine: Machine, engine: str) -> None:
-    runtime = ["--runtime", WRAPPERS["runc"]]
     run = ["--tty", "--env", "GREETING=hello  world", "--annotation", CONSOLE, "--annotation", ENVIRONMENT]
-    cli = Cli(machine, engine, run=[*runtime, *run]) if engine == "docker" else Cli(machine, engine, runtime, run)
-    with cli.container("debian-13") as guest:
+    with by_wrapper(machine, engine, run).container("debian-13") as guest:
         assert booted(guest) == "running"
         guest.ask("sh", "-c", SAYS)
         log = until(lambda: guest.call("logs").stdout, lambda said: "it says" in said, 20)

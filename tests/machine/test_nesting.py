@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.documents import SOURCE, blocks
 from tests.machine.lab.engines import WRAPPERS
 from tests.machine.lab.pods import Kubelet, PodGuest, Rights
 
@@ -22,9 +23,7 @@ LEAST = Rights(
     volumes={"/var/lib/containers": "/var/lib/kubelet/emptydir"},
 )
 # A cgroup hands controllers down only when no process is left in it itself (cgroup v2, "no internal processes").
-LEAF = """mkdir /sys/fs/cgroup/leaf
-for each in $(cat /sys/fs/cgroup/cgroup.procs); do echo $each >/sys/fs/cgroup/leaf/cgroup.procs 2>/dev/null || :; done"""
-CONTROLLERS = "sed 's/[a-z]*/+&/g' /sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control"
+MOVE = blocks(SOURCE / "docs/nesting.md")[0]
 IMPORT = """mkdir -p /inner/bin; cp /usr/bin/busybox /inner/bin/sh; ln -s sh /inner/bin/cat
 tar -C /inner -c . | podman import --quiet - inner"""
 RUN = "podman run --rm --network=none --memory=50m inner sh -c 'cat /proc/self/cgroup /sys/fs/cgroup/memory.max'"
@@ -43,7 +42,7 @@ def done(guest: PodGuest, script: str) -> str:
 
 
 def test_it_moves_into_a_leaf_and_hands_controllers_down(guest: PodGuest) -> None:
-    done(guest, f"{LEAF}\n{CONTROLLERS}")
+    done(guest, MOVE)
     assert {"cpu", "memory", "pids"} <= set(done(guest, "cat /sys/fs/cgroup/cgroup.subtree_control").split())
 
 

@@ -12,14 +12,19 @@ import pytest
 
 from oci_systemd.core.annotations import KEYS
 from oci_systemd.core.settings import TABLE
+from tests.documents import SOURCE, blocks
 
-SOURCE = Path(__file__).parents[2]
 README = SOURCE / "README.md"
-GUIDE = SOURCE / "packaging/README.md"
-THREATS = SOURCE / "packaging/threat-model.md"
+INDEX = SOURCE / "docs/README.md"
+ANNOTATIONS = SOURCE / "docs/annotations.md"
+TROUBLE = SOURCE / "docs/troubleshooting.md"
+SETTINGS = SOURCE / "docs/settings.md"
+THREATS = SOURCE / "docs/threat-model.md"
 TOP = [README, SOURCE / "CONTRIBUTING.md", SOURCE / "SECURITY.md"]
 PAGES = sorted((SOURCE / "docs").glob("*.md"))
-DOCUMENTS = [*TOP, *PAGES, *sorted((SOURCE / "packaging").rglob("*.md")), SOURCE / "tests/corpus/README.md"]
+TESTS = [SOURCE / "tests/README.md", SOURCE / "tests/corpus/README.md"]
+DOCUMENTS = [*TOP, *PAGES, *sorted((SOURCE / "packaging").rglob("*.md")), *TESTS]
+README_LINES = 150  # somebody reads it in two minutes
 HOLE = "…"  # what a document writes for a name, and what stands here for a {placeholder} of the code
 CODE = re.compile(r"```.*?```|``.+?``|`[^`\n]+`", re.DOTALL)
 LINK = re.compile(r"\]\((?![a-z]+:)([^)#\s]*)(?:#([^)\s]*))?\)")
@@ -80,12 +85,12 @@ def is_said(message: str) -> bool:
     return any(message in text for text in sentences())
 
 
-OURS = [row[0].strip("`") for row in rows(section(GUIDE, "Troubleshooting by the message")) if row[1] == "ours"]
+OURS = [row[0].strip("`") for row in rows(TROUBLE.read_text()) if row[1] == "ours"]
 
 
 def test_there_are_messages_of_ours_and_of_others() -> None:
     assert len(OURS) > 40
-    assert len(rows(section(GUIDE, "Troubleshooting by the message"))) > len(OURS) + 10
+    assert len(rows(TROUBLE.read_text())) > len(OURS) + 10
 
 
 @pytest.mark.parametrize("message", OURS)
@@ -102,7 +107,7 @@ def test_a_message_that_nobody_says_is_none(message: str) -> None:
 
 
 def test_the_guide_has_every_setting_with_its_default() -> None:
-    found = {row[0].strip("`"): row[1].strip("`") for row in rows(section(GUIDE, "What each setting risks"))}
+    found = {row[0].strip("`"): row[1].strip("`") for row in rows(section(SETTINGS, "What each setting risks"))}
     assert found == {name: json.dumps(default) for name, (default, _, _) in TABLE.items()}
 
 
@@ -115,8 +120,113 @@ def test_the_threat_model_has_every_annotation() -> None:
     assert [row[0].strip("`") for row in rows(section(THREATS, "What each annotation opens"))] == [*KEYS]
 
 
-def test_the_readme_has_every_annotation() -> None:
-    assert [row[0].strip("`") for row in rows(section(README, "Annotations"))] == [*KEYS]
+def test_the_page_on_annotations_has_every_annotation() -> None:
+    assert [row[0].strip("`") for row in rows(section(ANNOTATIONS, "All annotations"))] == [*KEYS]
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= README_LINES
+
+
+def test_the_readme_shows_what_the_demo_says() -> None:
+    shown = README.read_text().partition("```\n1  ")[2].partition("```")[0]
+    demo = "".join(file.read_text() for file in sorted((SOURCE / "packaging/demo").glob("*.py")))
+    labels = [line[6:30].strip() for line in shown.splitlines() if line.startswith("  yes ")]
+    assert len(labels) > 3
+    assert [label for label in [*labels, *re.findall(r"^2  (.*)$", shown, re.MULTILINE)] if label not in demo] == []
+
+
+def test_the_index_has_every_page_once() -> None:
+    linked = [file for file, _ in LINK.findall(INDEX.read_text()) if "/" not in file]
+    assert sorted(linked) == sorted(path.name for path in PAGES if path != INDEX)
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "docs/pictures").iterdir()), ids=lambda path: path.name)
+def test_a_picture_is_shown_and_is_read_in_the_dark_too(path: Path) -> None:
+    assert any(f"pictures/{path.name})" in page.read_text() for page in DOCUMENTS)
+    assert "prefers-color-scheme: dark" in path.read_text()
+
+
+# Documents whose blocks are all run by one test, which reads them there.
+WHOLE = {
+    "docs/start.md": "tests/machine/test_start.py",
+    "docs/offline.md": "tests/e2e/test_offline.py",
+    "packaging/images/README.md": "tests/e2e/test_images.py",
+}
+# Every other `sh` block, by its first line: the file that runs it, and the words of it that do. A block that cannot be
+# run here stands in BY_HAND, with the reason.
+RUN_BY = {
+    "make demo": ("tests/pristine/cases.py", "# make demo"),
+    "make install PREFIX=/usr": ("tests/pristine/cases.py", "# make install PREFIX=/usr"),
+    "oci-systemd install docker --restart auto": (
+        "tests/machine/test_starts.py",
+        '"README.md", f"oci-systemd install {engine}"',
+    ),
+    "oci-systemd install podman": ("tests/machine/test_starts.py", '["docker", "podman"]'),
+    "make install PREFIX=/usr           # the wrapper, in front of the runc on PATH": (
+        "tests/pristine/cases.py",
+        "# oci-systemd doctor || test $? = 1",
+    ),
+    "oci-systemd config                  # the settings in effect, and where each comes from": (
+        "tests/shells/test_cli_config.py",
+        '"config", "check"',
+    ),
+    "oci-systemd explain bundle/               # a bundle, or a config.json: the decision, and each change with its reason": (
+        "tests/shells/test_cli_explain.py",
+        "--this-host",
+    ),
+    "systemctl enable --now oci-systemd-nri   # the unit comes with `make install`; by hand: oci-systemd nri": (
+        "tests/machine/test_nri.py",
+        "oci-systemd-nri",
+    ),
+    "kubectl apply -k packaging/kustomize/overlays/nri": ("tests/packaging/test_kustomize.py", '"nri"'),
+    "mkdir /sys/fs/cgroup/leaf": ("tests/machine/test_nesting.py", "docs/nesting.md"),
+    "systemctl exit 3": ("tests/e2e/lab/ends.py", "systemctl exit 3"),
+    "systemctl show --property=MemoryMax UNIT     # what the unit asks for": (
+        "tests/machine/test_readiness.py",
+        "memory.max",
+    ),
+    "make bench": (".ci/run", "-m tests.bench"),
+    "kubectl label node NAME oci-systemd/install=true": ("tests/packaging/test_kustomize.py", '"gradual"'),
+    "kubectl logs POD": ("tests/machine/test_logs.py", "io.systemd.container.console=journal"),
+    'docker run --detach --runtime systemd --env GREETING="hello world" '
+    "--annotation io.systemd.container.environment=GREETING IMAGE /sbin/init": (
+        "tests/machine/test_logs.py",
+        "io.systemd.container.environment=GREETING",
+    ),
+    "docker run --detach --runtime systemd --volume /srv/secrets:/run/credentials/@system:ro IMAGE /sbin/init": (
+        "tests/e2e/test_life.py",
+        "from tests.measure.credentials import PLACE",
+    ),
+    "make dev": ("tests/pristine/cases.py", "# make dev"),
+    "make check      # lint, types, and the tests that start no container: two minutes": ("Makefile", "check: lint"),
+}
+
+
+BY_HAND = {
+    "docker build --tag localhost/debian-systemd:13 --file packaging/images/debian/Containerfile packaging/images": (
+        "needs a registry; tests/e2e/test_images.py builds and boots the same file"
+    ),
+    "oci-systemd install containerd --restart auto": "needs a cluster; its parts are run by tests/machine/test_install.py",
+    "sha256sum -c SHA256SUMS": "needs a release; tests/packaging/test_workflows.py has what makes it",
+}
+
+
+def test_every_block_of_commands_is_run_or_says_why_not() -> None:
+    others = [path for path in DOCUMENTS if str(path.relative_to(SOURCE)) not in WHOLE]
+    assert {each.splitlines()[0] for path in others for each in blocks(path)} == RUN_BY.keys() | BY_HAND.keys()
+    assert RUN_BY.keys() & BY_HAND.keys() == set()
+
+
+@pytest.mark.parametrize("page", WHOLE)
+def test_the_test_of_a_whole_page_reads_it(page: str) -> None:
+    assert page in (SOURCE / WHOLE[page]).read_text()
+
+
+@pytest.mark.parametrize("block", RUN_BY)
+def test_what_is_said_to_run_a_block_does(block: str) -> None:
+    file, words = RUN_BY[block]
+    assert words in (SOURCE / file).read_text()
 
 
 @documents

@@ -23,7 +23,7 @@ from oci_systemd import __version__
 from oci_systemd.host.kubernetes import LABEL
 
 KUSTOMIZE = Path(__file__).parents[2] / "packaging/kustomize"
-GUIDE = (KUSTOMIZE.parent / "README.md").read_text()
+GUIDE = (KUSTOMIZE.parents[1] / "docs/operators.md").read_text()
 OVERLAYS = sorted(each.name for each in (KUSTOMIZE / "overlays").iterdir())
 KUBERNETES = "1.36.0"
 WITH_COMPONENTS = 4  # of kustomize: Debian 12's kubectl has 2
@@ -53,6 +53,7 @@ COMPONENTS = {
     "stop-signal": {"MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"},
     "quota": {"ResourceQuota"},
     "gradual": set(),
+    "inotify": set(),
 }
 
 
@@ -129,6 +130,8 @@ def test_each_component_fits_each_overlay(name: str, component: str, tmp_path: P
         chosen = each["spec"]["template"]["spec"]["nodeSelector"]
         installs = each["metadata"]["name"] == "oci-systemd-installer"
         assert {key: chosen.pop(key) for key in selector if installs} == (selector if installs else {})
+        if component == "inotify" and installs:
+            each["spec"]["template"]["spec"]["initContainers"][0]["args"].remove("--sysctl")
     assert [each for each in objects if each["kind"] not in COMPONENTS[component]] == [*overlay(name)]
     assert {each["kind"] for each in objects} - {each["kind"] for each in overlay(name)} == COMPONENTS[component]
     for each in objects:
@@ -252,6 +255,25 @@ def test_the_quota_is_for_the_priority_class_of_every_pod(name: str, tmp_path: P
     (scope,) = quota["spec"]["scopeSelector"]["matchExpressions"]
     assert (scope["scopeName"], scope["operator"]) == ("PriorityClass", "In")
     assert scope["values"] == [pod["priorityClassName"] for pod in pods(name)]
+
+
+def test_every_probe_that_executes_has_time_on_a_busy_node() -> None:
+    """The default is one second, in which an exec of a loaded node may not even have begun."""
+    files = (KUSTOMIZE.parent / "kubernetes").rglob("*.yaml")
+    given = [each for file in files for each in yaml.safe_load_all(file.read_text())]
+    found = [*probes(given), *(probe for name in OVERLAYS for probe in probes([*overlay(name)]))]
+    assert found
+    assert [probe for probe in found if "exec" in probe and probe.get("timeoutSeconds", 1) < 5] == []
+
+
+def probes(value: Any) -> list[dict[str, Any]]:
+    """Every probe below."""
+    if isinstance(value, list):
+        return [found for each in value for found in probes(each)]
+    if not isinstance(value, dict):
+        return []
+    own = [each for key, each in value.items() if key.endswith("Probe")]
+    return [*own, *(found for each in value.values() for found in probes(each))]
 
 
 def test_the_program_of_a_probe_is_in_the_image() -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.packaging.test_documents import GUIDE, README, SOURCE, code, targets
+from tests.documents import SOURCE
+from tests.packaging.test_documents import PAGES, README, code, targets
 from tests.pristine.cases import CASES, WITHOUT
 from tests.pristine.files import left, listing
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-NAMED = {name for path in (README, GUIDE) for name in re.findall(r"\bmake ([a-z][-a-z]*)", code(path))}
+NAMED = {name for path in (README, *PAGES) for name in re.findall(r"\bmake ([a-z][-a-z]*)", code(path))}
 COVERED = {name for case in CASES for name in case.targets}
 # What runs before anything is installed.
 MODULES = [

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.packaging.test_documents import SOURCE, targets
+from tests.documents import SOURCE
+from tests.packaging.test_documents import targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

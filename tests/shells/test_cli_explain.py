@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from oci_systemd.cli import cli
 from oci_systemd.core.edits import KINDS
+from oci_systemd.host.machine import this_host
 
 CORPUS = Path(__file__).parent.parent / "corpus"
 KEYS = ["wanted", "asked", "reason", "edits", "kept", "warnings", "refused"]
@@ -59,6 +60,12 @@ def test_people_read(name: str, texts: tuple[str, ...]) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     for text in texts:
         assert text in result.stdout
+
+
+def test_this_host_decides_by_this_machines_cgroups() -> None:
+    told = document(run("--json", "--this-host", spec("containerd-2.1/systemd")))
+    host = this_host()
+    assert told["wanted"] is (host.cgroup_v2 and host.nsdelegate)
 
 
 @pytest.mark.parametrize("name", ["containerd-2.1/cgroup-bind", "containerd-2.1/host-pid"])

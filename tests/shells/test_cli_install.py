@@ -399,7 +399,9 @@ def test_two_handlers_side_by_side(root: Path) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_taking_back_what_was_not_installed_is_no_error(engine: str, root: Path) -> None:
     before = files(root)
-    assert done(root, "uninstall", engine) == [f"{engine}: handler systemd is not installed; nothing to do"]
+    assert done(root, "uninstall", engine) == [
+        f"{engine}: handler systemd is not installed: already gone; nothing to do"
+    ]
     assert done(root, "uninstall", *DRY, "--restart", "auto", engine)
     assert files(root) == before
 

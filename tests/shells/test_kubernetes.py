@@ -1,6 +1,9 @@
 """The node's label: what the API server is asked for, and what is made of its answer. The server is a real one, with TLS."""
 
 import json
+import os
+import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -13,9 +16,9 @@ from typing import Any
 import pytest
 
 from oci_systemd.core.errors import Problem
-from oci_systemd.host import kubernetes
-from oci_systemd.installation import running
-from tests.shells.test_cli_install import config, files, run
+from oci_systemd.host import commands, kubernetes
+from oci_systemd.installation import running, setup
+from tests.shells.test_cli_install import LAUNCHER, TASK, config, files, run
 from tests.shells.test_cli_install import root as root
 
 NODE = "node-1"
@@ -23,11 +26,12 @@ DENIED = 'nodes "node-1" is forbidden: User cannot patch resource "nodes"'
 
 
 class Api(HTTPServer):
-    """An API server that answers `status` to everything, and keeps what it was asked."""
+    """An API server with one node that has `labels`, and keeps what it was asked. Another `status` than 200 answers everything."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.status = 200
+        self.labels = {"oci-systemd/handler": "systemd"}
         self.asked: list[tuple[str, str, dict[str, str], Any]] = []
 
 
@@ -37,11 +41,23 @@ class Handler(BaseHTTPRequestHandler):
     def do_PATCH(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.asked.append((self.command, self.path, dict(self.headers.items()), body))
-        answer = json.dumps({"kind": "Status", "message": DENIED} if self.server.status != 200 else {"kind": "Node"})
-        self.send_response(self.server.status)
+        status = self.server.status if self.server.status != 200 else self.changed(body)
+        node = {"kind": "Node", "metadata": {"labels": self.server.labels}}
+        answer = json.dumps(node if status == 200 else {"kind": "Status", "message": DENIED})
+        self.send_response(status)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer.encode())
+
+    def changed(self, body: Any) -> int:
+        """Carry a patch out; 422 where the test in it fails (RFC 6902, section 4.6)."""
+        if isinstance(body, dict):
+            self.server.labels |= body.get("metadata", {}).get("labels", {})
+            return 200
+        if self.server.labels.get("oci-systemd/handler") != body[0]["value"]:
+            return 422
+        del self.server.labels["oci-systemd/handler"]
+        return 200
 
     def log_message(self, *words: object) -> None:
         pass
@@ -84,7 +100,7 @@ def api(
     """A server, and a service account for it where the kubelet would put one."""
     account = tmp_path_factory.mktemp("account")
     key, own = certificate(account, getattr(request, "param", "full"))
-    monkeypatch.setattr(kubernetes, "STARTS", 0.05)
+    monkeypatch.setattr(kubernetes, "STARTS", 0.3)
     monkeypatch.setattr(kubernetes, "PAUSE", 0.01)
     (account / "token").write_text("t0ken\n")
     monkeypatch.setattr(kubernetes, "ACCOUNT", account)
@@ -160,7 +176,7 @@ def test_a_refusal_that_ends_in_time_is_none(api: Api, monkeypatch: pytest.Monke
 def test_a_server_that_is_away_for_a_moment_is_waited_for(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     patch, answers = kubernetes._patch, iter([ConnectionRefusedError("refused"), TimeoutError("late")])
 
-    def sometimes(*words: Any) -> tuple[int, str]:
+    def sometimes(*words: Any) -> kubernetes.Answer:
         for error in answers:
             raise error
         return patch(*words)
@@ -172,11 +188,25 @@ def test_a_server_that_is_away_for_a_moment_is_waited_for(api: Api, monkeypatch:
 
 
 def test_the_label_of_another_handler_stays(api: Api) -> None:
-    api.status = 422
-    with pytest.raises(kubernetes.Unable, match="label oci-systemd/handler is unchanged"):
+    api.labels = {"oci-systemd/handler": "late"}
+    with pytest.raises(
+        kubernetes.Unable, match="node node-1: label oci-systemd/handler is unchanged: its value is 'late'"
+    ):
         kubernetes.unlabel(NODE, "systemd")
+    assert api.labels == {"oci-systemd/handler": "late"}
+
+
+def test_a_label_that_is_gone_already_is_no_trouble(api: Api) -> None:
+    assert kubernetes.unlabel(NODE, "systemd")
+    assert not kubernetes.unlabel(NODE, "systemd")
+    assert api.labels == {}
+
+
+@pytest.mark.parametrize("what", ["label", "unlabel"])
+def test_a_patch_that_cannot_be_carried_out_is_a_problem(api: Api, what: str) -> None:
+    api.status = 422
     with pytest.raises(Problem, match="the API server answered 422"):
-        kubernetes.label(NODE, "systemd")
+        getattr(kubernetes, what)(NODE, "systemd")
 
 
 def test_any_other_answer_is_a_problem(api: Api) -> None:
@@ -265,3 +295,68 @@ def test_a_node_has_no_label_for_an_engine_of_no_cluster(words: list[str], api: 
 def test_a_dry_run_asks_nobody(api: Api, root: Path) -> None:
     run(root, "install", "--dry-run", "containerd", "--node", NODE)
     assert api.asked == []
+
+
+# A removal that waits
+
+
+def pod(root: Path, name: str) -> None:
+    """A pod of two containers and a sandbox, as containerd leaves them."""
+    for number in range(3):
+        there = root / TASK / f"{name}-{number}"
+        config(there / "runtime", f"/{LAUNCHER}")
+        keys = {"container-type": "container", "sandbox-namespace": "shop", "sandbox-name": name}
+        text = {"annotations": {f"io.kubernetes.cri.{key}": value for key, value in keys.items()}}
+        config(there / "config.json", json.dumps(text))
+
+
+def test_pods_are_counted_and_named_not_their_containers(root: Path) -> None:
+    run(root, "install", "containerd")
+    pod(root, "vm-0")
+    assert "a pod still calls the wrapper (shop/vm-0), and" in run(root, "uninstall", "containerd").stderr
+    pod(root, "vm-1")
+    config(root / TASK / "alone/runtime", f"/{LAUNCHER}")
+    said = run(root, "uninstall", "containerd").stderr
+    assert "2 pods and a container of containerd still call the wrapper (shop/vm-0, shop/vm-1, alone)" in said
+
+
+REMOVE = ("uninstall", "containerd", "--restart", "auto", "--node", NODE)
+
+
+def test_a_removal_in_a_pod_waits_and_says_so_once(api: Api, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = files(root)
+    run(root, "install", "containerd")
+    pod(root, "vm-0")
+    looks = iter(range(3))
+
+    def sleep(_: float) -> None:
+        if next(looks) == 2:
+            shutil.rmtree(root / "run")
+
+    monkeypatch.setattr(setup.time, "sleep", sleep)
+    monkeypatch.setattr(commands, "check_systemd", lambda *_: None)
+    monkeypatch.setattr(commands, "restart", lambda *_: None)
+    result = run(root, *REMOVE)
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[:2] == [
+        f"node {NODE} has lost oci-systemd/handler=systemd",
+        "waiting: a pod still calls the wrapper (shop/vm-0); the node's files are unchanged until they are gone",
+    ]
+    assert [line for line in lines if line.startswith("waiting")] == lines[1:2]
+    shutil.rmtree(root / "run", ignore_errors=True)
+    assert files(root) == before
+    again = run(root, *REMOVE)
+    assert (again.exit_code, again.stderr) == (0, "")
+    assert f"node {NODE} has no label oci-systemd/handler: already gone\n" in again.stdout
+    assert "no handler systemd of ours is installed in containerd: already gone; nothing to do\n" in again.stdout
+
+
+def test_a_removal_that_waits_is_ended_by_sigterm(api: Api, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(root, "install", "containerd")
+    pod(root, "vm-0")
+    before = files(root)
+    monkeypatch.setattr(setup.time, "sleep", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    result = run(root, *REMOVE)
+    assert (result.exit_code, "stopped by SIGTERM while it waited" in result.stderr) == (2, True)
+    assert (files(root), signal.getsignal(signal.SIGTERM)) == (before, signal.SIG_DFL)

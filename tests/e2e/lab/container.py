@@ -126,6 +126,10 @@ class Container(Closing):
     def run(self) -> None:
         self._detached("run", "--detach")
 
+    def run_attached(self) -> subprocess.CompletedProcess[str]:
+        """`run`, until the container has ended."""
+        return self.call("run", *self._bundle_options(), check=False)
+
     def exec(self, *words: str) -> subprocess.CompletedProcess[str]:
         return self.call("exec", self.id, *words, check=False)
 

@@ -145,18 +145,19 @@ class Containerd:
         self._stop_signal = stop_signal
         for image in (each for each in IMAGES if images.name(each) not in known):
             images.write_systemd(image, archive, stop_signal)
-            self._import()
+            self.import_archive()
         if images.name(images.VOLUME) not in known:
             images.write_systemd(images.VOLUME_OF, archive, stop_signal, images.VOLUME)
-            self._import()
+            self.import_archive()
         part = self.part("images")
         pause = part.get("sandbox_image") or part["pinned_images"]["sandbox"]
         for image in (images.name("busybox"), pause):
             images.write_busybox(self.node.rootfs, archive, image, images.WAIT)
-            self._import()
+            self.import_archive()
         archive.unlink()
 
-    def _import(self) -> None:
+    def import_archive(self) -> None:
+        """Import the archive /tmp/image.tar of the node."""
         self._ctr("images", "import", "--snapshotter=overlayfs", "--local", "/tmp/image.tar")
 
     def _ctr(self, *words: str) -> str:

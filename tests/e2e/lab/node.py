@@ -3,6 +3,7 @@
 Law: a node leaves nothing behind. Its mounts, processes and cgroups end with it, and it ends with the process that started it.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.e2e.lab.closing import Closing
-from tests.e2e.lab.rootfs import CACHE, LabError, RootFS
+from tests.e2e.lab.rootfs import CACHE, LabError, RootFS, clear, locked
 
 SOURCE = Path(__file__).parents[3]
 SCRIPT = Path(__file__).with_name("node.sh")
@@ -134,8 +135,21 @@ class Node(Closing):
 
 
 def install_dependencies(place: Path, version: str) -> None:
-    """What the command line needs, for a Python of VERSION, by this machine's pip: a node has none, and no network to count on."""
+    """What the command line needs, for a Python of VERSION, by this machine's pip: a node has none, and no network to count on.
+
+    pip is asked once for each version and lock file; the cache has the rest.
+    """
     lock = SOURCE / "packaging/locks/runtime.txt"
+    name = f"site-{version}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
+    with locked(name):
+        if not (CACHE / name).exists():
+            clear(beside := CACHE / f".{name}.new")
+            _fetch_dependencies(beside, version, lock)
+            beside.rename(CACHE / name)
+    shutil.copytree(CACHE / name, place, dirs_exist_ok=True)
+
+
+def _fetch_dependencies(place: Path, version: str, lock: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--target", str(place), "--no-compile", "--python-version", version]
     done = subprocess.run(
         [*pip, "--only-binary=:all:", "--require-hashes", "-r", str(lock)], capture_output=True, text=True

@@ -66,7 +66,7 @@ def prepare(wanted: Iterable[RootFS]) -> None:
 
 
 def ensure(rootfs: RootFS) -> None:
-    with locked(rootfs):
+    with locked(rootfs.name):
         if not complete(rootfs):
             with noise():
                 build(rootfs)
@@ -116,9 +116,9 @@ def clear(tree: Path) -> None:
 
 
 @contextmanager
-def locked(rootfs: RootFS) -> Iterator[None]:
+def locked(name: str) -> Iterator[None]:
     """Two test runs at once build a tree only once."""
-    with open(CACHE / f".{rootfs.name}.lock", "w") as lock:
+    with open(CACHE / f".{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tests.e2e.lab.rootfs import LabError
 from tests.machine.lab.archives import image
+from tests.machine.lab.engines import WRAPPERS
 from tests.machine.lab.machine import Machine
 
 
@@ -45,6 +46,12 @@ class Cli:
             yield guest
         finally:
             self.call("rm", "--force", "--volumes", guest.id)
+
+
+def by_wrapper(machine: Machine, name: str, run: Sequence[str] = (), runtime: str = "runc") -> Cli:
+    """`docker` or `podman` with the wrapper before RUNTIME, which podman wants to hear before its command."""
+    chosen = ["--runtime", WRAPPERS[runtime]]
+    return Cli(machine, name, run=[*chosen, *run]) if name == "docker" else Cli(machine, name, chosen, run)
 
 
 @dataclass

@@ -33,7 +33,7 @@ def disks() -> tuple[Path, Path]:
     """Have both in the cache."""
     images = {each.tree for each in archives.ARCHIVES.values()}
     prepare({MACHINE, *images})
-    with locked(MACHINE):
+    with locked(MACHINE.name):
         own = made("machine.ext4", [MACHINE], lambda disk: format_disk(disk, MACHINE.path))
         return own, made("stores.ext4", [MACHINE, *images], write_stores)
 

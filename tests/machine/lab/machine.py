@@ -29,7 +29,7 @@ EXCLUDED = ("./.git", "./.venv", "./build", "*.egg-info", "__pycache__", ".*_cac
 # No word of ours is in its file system: what makes it this machine is told at boot. It waits at basic.target for its engines'
 # configuration. systemd-network-generator(8) reads ip=, systemd.system-credentials(7) has the name of the key's place.
 KERNEL = """root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 ip=:::::eth0:dhcp systemd.unit=basic.target
-    systemd.wants=systemd-networkd.service systemd.wants=ssh.service""".split()
+    systemd.wants=systemd-networkd.service systemd.wants=ssh.service apparmor=1 security=apparmor""".split()
 KEY = "systemd.set_credential_binary=ssh.authorized_keys.root:"
 SSH = """-F none -o LogLevel=ERROR -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null
     -o ConnectTimeout=10 -o ControlMaster=auto -o ControlPersist=yes""".split()

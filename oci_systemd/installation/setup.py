@@ -88,7 +88,7 @@ def install(request: Request) -> None:
         _deploy(request)  # again: until now no file had it, and another call may have removed it
         _prune(request)
     if not plan.changes and not restart:
-        request.report.line(f"{engine}: handler {request.handler} is up to date")
+        request.report.line(f"{engine}: handler {request.handler} is up to date; nothing to do")
     _set_limits(request)
     if request.node and not request.show:
         _label(request, transaction, restart=restart)

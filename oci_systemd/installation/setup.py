@@ -20,7 +20,7 @@ from oci_systemd.engines.plan import Edit, Overlay, Plan
 from oci_systemd.engines.state_roots import BUNDLES_OF_SHIMS
 from oci_systemd.engines.wanted import Wanted
 from oci_systemd.host import commands, in_use, kubernetes, limits, versions
-from oci_systemd.host.process import interruptible
+from oci_systemd.host.termination import interruptible
 from oci_systemd.installation import checks, effective, installed, sysctl
 from oci_systemd.installation.transaction import Transaction
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PASS, WARN, FAIL = "pass", "warn", "fail"
 LIMITED = ("cpu", "memory", "pids")  # controllers without which no container has limits
 # What a systemd container takes of each limit with its shim, and a node of inotify instances by itself (docs/limits.md, measured).
-EACH = {INSTANCES: 8, WATCHES: 25, PIDS: 25, FILES: 150, KEYS: 10}
+EACH = {INSTANCES: 8, WATCHES: 30, PIDS: 20, FILES: 150, KEYS: 10}
 NODE = 18
 ENOUGH = 1024  # inotify instances, for a kubelet's 110 pods
 FEW = 20  # systemd containers: room for fewer is told

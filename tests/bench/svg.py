@@ -54,5 +54,7 @@ def legend(entries: Iterable[tuple[str, str, str]], top: int) -> Iterator[str]:
 
 
 def machine(date: str) -> str:
-    """Return when and on what kind of machine this was measured."""
-    return f"{date}, {platform.machine()}, {os.cpu_count()} processors, Linux {platform.release().partition('-')[0]}"
+    """Return when and on what kind of machine this was measured, and whether others used it, too."""
+    load, processors = os.getloadavg()[1], os.cpu_count() or 1
+    busy = f", busy with other work (load {load:.0f})" if load > processors else ""
+    return f"{date}, {platform.machine()}, {processors} processors, Linux {platform.release().partition('-')[0]}{busy}"

@@ -112,6 +112,6 @@ def test_every_mistake_of_a_file_is_told_with_its_line_and_the_nearest_name() ->
     "text", ["[", "a = ", "x = 1\nx = 2", "[log]\nlevel = 'info'\n[log]\n", "a" * 100, "x = " + "[" * 5000]
 )
 def test_text_that_is_no_toml_is_one_sentence(text: str) -> None:
-    with pytest.raises(SettingsError, match="no TOML") as caught:
+    with pytest.raises(SettingsError, match="invalid TOML") as caught:
         parse(text, "/etc/x.toml")
     assert len(caught.value.sentences) == 1

@@ -37,6 +37,7 @@ class Buildah:
     """buildah with a store of its own, and no more of this machine than a sandbox has."""
 
     def __init__(self, directory: Path) -> None:
+        self.directory = directory
         conf = directory / "storage.conf"
         conf.write_text(STORAGE.format(directory))
         self.environment = os.environ | {"CONTAINERS_STORAGE_CONF": str(conf), "BUILDAH_ISOLATION": "chroot"}
@@ -50,21 +51,22 @@ class Buildah:
 @pytest.fixture(scope="module")
 def buildah(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
     """The image BUILT, by the commands of packaging/images/README.md."""
-    buildah = Buildah(directory := tmp_path_factory.mktemp("buildah"))
+    buildah = Buildah(tmp_path_factory.mktemp("buildah"))
     buildah.run("debian/base.sh", BASE, *mirror(), cwd=FOLDER)
     build = ("buildah", "build", "--quiet", "-t", BUILT, "-f", "debian/Containerfile")
     buildah.run(*build, "--build-arg", f"BASE={BASE}", ".", cwd=FOLDER)
     yield buildah
-    shutil.rmtree(directory)
+    shutil.rmtree(buildah.directory)
 
 
 @pytest.fixture(scope="module")
 def guest(buildah: Buildah, engine: Containerd) -> Iterator[Guest]:
-    archive = engine.node.path("/tmp/image.tar")
+    archive = buildah.directory / "image.tar"
     buildah.run("buildah", "push", "--quiet", BUILT, f"oci-archive:{archive}:{BUILT}")
     assert archive.stat().st_size < MEGABYTES << 20
+    shutil.copy(archive, there := engine.node.path("/tmp/image.tar"))
     engine.import_archive()
-    archive.unlink()
+    there.unlink()
     guest = begin(engine, "image", Case(replace(Container(), image=BUILT, command=())))
     with guest.where:
         yield guest

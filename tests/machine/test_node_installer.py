@@ -27,6 +27,7 @@ INSTALLER = Rights(
 )
 PLUGIN = Rights(user=0, drop=["ALL"], volumes={"/var/run/nri": "/var/run/nri"}, seccomp="RuntimeDefault")
 TO_END = 120
+INSTANCES, SYSCTL = "/proc/sys/fs/inotify/max_user_instances", "/etc/sysctl.d/60-oci-systemd.conf"
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def state(guest: PodGuest) -> str:
 
 def run(node: Kubelet, *words: str) -> tuple[int, str]:
     """The exit code of the installer's pod, and what it said."""
-    command = (PROGRAM, words[0], "containerd", "--root=/host", "--restart=auto", f"--handler={HANDLER}")
+    command = (PROGRAM, words[0], "containerd", "--root=/host", "--restart=auto", f"--handler={HANDLER}", *words[1:])
     with node.pod("runc", NAME, *command, rights=INSTALLER) as guest:
         until(lambda: state(guest), str(EXITED).__eq__, TO_END)
         return guest.exit_code(), guest.logs()
@@ -74,6 +75,21 @@ def test_the_node_s_systemd_restarts_the_engine(machine: Machine, node: Kubelet)
     code, said = run(node, "uninstall")
     assert code == 0, said
     assert HANDLER not in in_containerd(machine)
+    assert machine.script(FILES) == files
+
+
+def test_its_few_rights_are_enough_for_the_node_s_limit(machine: Machine, node: Kubelet) -> None:
+    """root's user ID alone opens the sysctl (proc(5), user_namespaces(7)); the pod has no capability for it."""
+    files, before = machine.script(FILES), machine.output("cat", INSTANCES)
+    machine.write(INSTANCES, "128\n")
+    try:
+        code, said = run(node, "install", "--sysctl")
+        assert (code, f"wrote {SYSCTL}" in said, machine.output("cat", INSTANCES)) == (0, True, "1024"), said
+        assert "fs.inotify.max_user_instances = 1024" in machine.output("cat", SYSCTL)
+        code, said = run(node, "uninstall")
+        assert (code, machine.output("cat", INSTANCES)) == (0, "128"), said
+    finally:
+        machine.write(INSTANCES, f"{before}\n")
     assert machine.script(FILES) == files
 
 

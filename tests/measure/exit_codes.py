@@ -16,6 +16,7 @@ from tests.e2e.lab.ends import DEPENDED_ON, ENDS, GOES_ON, End, end_pod, ended
 from tests.e2e.lab.images import name
 from tests.e2e.lab.node import Node
 from tests.e2e.lab.pods import INIT, Case, begin
+from tests.e2e.lab.rootfs import NODES
 from tests.machine.lab import engines
 from tests.machine.lab.cli import by_wrapper
 from tests.machine.lab.ends import end_guest
@@ -31,7 +32,7 @@ def table() -> Iterator[str]:
     yield from head("how it ends", "runc", "`kubectl get pod`", "`docker wait`", "`podman wait`")
     with node() as where:
         runc = {each: by_runc(where, end) for each, end in ENDS.items()}
-    with node() as where, containerd(where) as engine:
+    with containerd() as engine:
         cri = {each: by_cri(engine, end) for each, end in ENDS.items()}
     with Machine() as machine:
         engines.set_up(machine)
@@ -42,18 +43,20 @@ def table() -> Iterator[str]:
 
 
 @contextmanager
-def containerd(node: Node) -> Iterator[Containerd]:
-    """The node's containerd with our handler and the lab's images."""
-    node.spare_limits()
-    engine = Containerd(node)
-    engine.use_configuration("packaged")
-    engine.start()
-    engine.import_images()
-    engine.install_handlers()
-    engine.restart()
-    yield engine
-    engine.cri.close()
-    engine.stop()
+def containerd() -> Iterator[Containerd]:
+    """A node's containerd with our handler and the lab's images."""
+    with Node(NODES["runc-1.3"]) as node:
+        node.spare_limits()
+        node.install()
+        engine = Containerd(node)
+        engine.use_configuration("packaged")
+        engine.start()
+        engine.import_images()
+        engine.install_handlers()
+        engine.restart()
+        yield engine
+        engine.cri.close()
+        engine.stop()
 
 
 def shown(code: int | None) -> str:

@@ -58,7 +58,10 @@ MISTAKES = {
     "unknown key": ('[tmpfs]\nsise = "1m"\n', ["line 2: unknown setting tmpfs.sise; did you mean tmpfs.size?"]),
     "key without its table": ('size = "1m"\n', ["line 1: unknown setting size; did you mean tmpfs.size?"]),
     "unknown table": ("[cgroups]\nx = 1\n", ["line 1: unknown setting cgroups; did you mean cgroup?"]),
-    "wrong type": ("[cgroup]\n# x\nmax_descendants = true\n", ["line 3: setting cgroup.max_descendants: invalid value True"]),
+    "wrong type": (
+        "[cgroup]\n# x\nmax_descendants = true\n",
+        ["line 3: setting cgroup.max_descendants: invalid value True"],
+    ),
     "inline table": ('\ntmpfs = { size = "x" }\n', ["line 2: setting tmpfs.size: invalid value 'x'"]),
     "dotted key": ('tmpfs.size = "x"\n', ["line 1: setting tmpfs.size: invalid value 'x'"]),
     "all of them": (

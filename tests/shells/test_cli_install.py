@@ -192,7 +192,9 @@ def test_another_runtime_gets_a_stub(root: Path) -> None:
         json.loads((root / "etc/docker/daemon.json").read_text())["runtimes"]["systemd"]["path"]
         == f"/{stub.relative_to(root)}"
     )
-    assert done(root, "install", "docker", "--runtime", "/usr/bin/crun") == ["docker: handler systemd is up to date; nothing to do"]
+    assert done(root, "install", "docker", "--runtime", "/usr/bin/crun") == [
+        "docker: handler systemd is up to date; nothing to do"
+    ]
     assert f"removed /{stub.relative_to(root)}" in done(root, "install", "docker", "--runtime", "runc")
     assert json.loads((root / "etc/docker/daemon.json").read_text())["runtimes"]["systemd"]["path"] == f"/{LAUNCHER}"
     done(root, "install", "docker", "--runtime", "crun")

@@ -1,4 +1,4 @@
-"""How a wait is ended from outside."""
+"""End a wait on SIGTERM with a sentence. Not in `process`, which every runtime call loads: `signal` costs too much there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def interruptible(sentence: str) -> Iterator[None]:
-    """Have SIGTERM raise a Problem of that sentence: a container's first process ignores it otherwise (pid_namespaces(7))."""
+    """Make SIGTERM raise a Problem with this sentence: by default a container's PID 1 ignores the signal (pid_namespaces(7))."""
 
     def end(*_: object) -> None:
         raise Problem(sentence)

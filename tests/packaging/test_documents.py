@@ -128,6 +128,12 @@ def test_the_readme_is_short() -> None:
     assert len(README.read_text().splitlines()) <= README_LINES
 
 
+@documents
+def test_no_table_is_left_out(path: Path) -> None:
+    """A line that is one word in capitals stands where a table of measurements is still to come."""
+    assert re.findall(r"^[A-Z]{4,}$", path.read_text(), re.MULTILINE) == []
+
+
 def test_the_readme_shows_what_the_demo_says() -> None:
     shown = README.read_text().partition("```\n1  ")[2].partition("```")[0]
     demo = "".join(file.read_text() for file in sorted((SOURCE / "packaging/demo").glob("*.py")))

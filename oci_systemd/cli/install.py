@@ -61,7 +61,7 @@ def engine_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--sysctl",
             is_flag=True,
-            help="Also raise fs.inotify.max_user_instances to 1024 on the node; uninstall always takes that back.",
+            help="Also raise fs.inotify.max_user_instances to 1024 on the node; uninstall always restores it.",
         ),
         click.option("--node", default="", metavar="NAME", help="In a pod: also label this node of the cluster."),
         click.argument("engine", type=click.Choice([*ENGINES])),

@@ -1,7 +1,6 @@
-"""What a node's limits are, and what is in use of them now, read off its /proc.
+"""Read a node's limits, and how much of them is in use, from its /proc.
 
-Invariant: it looks, and changes nothing. What counts for each user is looked at as root's: root of all containers without a user
-namespace is one user.
+Invariant: nothing is changed. Limits for each user are those of root: root in all containers without a user namespace is one user.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ ROOT = 0
 
 
 class Limit(NamedTuple):
-    """A sysctl, its value, and how much of that is in use. `estimated`: by what is known of systemd containers, not counted."""
+    """A sysctl, its value, and how much of it is in use. `estimated`: estimated from the number of systemd containers."""
 
     name: str
     value: int
@@ -30,8 +29,8 @@ class Limit(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What root's processes have of inotify; `hidden`: how many of them could not be looked into; `systemds`: first processes of
-    containers that are systemd."""
+    """The inotify instances and watches of root's processes; `hidden`: the number of processes that cannot be read; `systemds`: the
+    number of containers with systemd as PID 1."""
 
     instances: int
     watches: int
@@ -40,8 +39,8 @@ class Taken(NamedTuple):
 
 
 def limits(proc: Path, per_container: int, per_node: int) -> list[Limit]:
-    """The limits that systemd containers run into, those that /proc tells. Where processes cannot be looked into, which takes
-    CAP_SYS_PTRACE, instances are estimated by `per_container` and `per_node`."""
+    """Return the limits that matter for systemd containers, as far as /proc has them. Without CAP_SYS_PTRACE some processes cannot
+    be read; instances are then estimated from `per_container` and `per_node`."""
     taken = _taken(proc)
     instances = max(taken.instances, per_node + per_container * taken.systemds) if taken.hidden else taken.instances
     found = [
@@ -55,7 +54,7 @@ def limits(proc: Path, per_container: int, per_node: int) -> list[Limit]:
 
 
 def place(proc: Path, name: str) -> Path:
-    """Where /proc has a sysctl."""
+    """Return the path of a sysctl in /proc."""
     return proc / "sys" / name.replace(".", "/")
 
 
@@ -81,7 +80,7 @@ def _taken(proc: Path) -> Taken:
 
 
 def _inotify(process: Path) -> Iterator[int]:
-    """How many watches each of a process' instances has. PermissionError where it may not be looked into."""
+    """Yield the number of watches of each instance of a process. Raise PermissionError if the process cannot be read."""
     with suppress(FileNotFoundError, ProcessLookupError):
         for each in (process / "fd").iterdir():
             with suppress(FileNotFoundError):
@@ -90,13 +89,13 @@ def _inotify(process: Path) -> Iterator[int]:
 
 
 def _keys(proc: Path) -> int:
-    """Root's keys that count (keyrings(7), /proc/key-users: `0: 112 112/112 10/1000000 200/25000000`)."""
+    """Return root's keys that count (keyrings(7), /proc/key-users: `0: 112 112/112 10/1000000 200/25000000`)."""
     line = next((line for line in _text(proc / "key-users").splitlines() if line.strip().startswith(f"{ROOT}:")), "")
     return _number(line.split()[3]) if len(line.split()) > 3 else 0
 
 
 def _number(text: str) -> int:
-    """The number that a text begins with; 0 where it begins with none."""
+    """Return the number at the start of a text; 0 if there is none."""
     found = re.match(r"\s*(\d+)", text)
     return int(found[1]) if found else 0
 

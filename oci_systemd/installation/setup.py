@@ -20,7 +20,7 @@ from oci_systemd.engines.plan import Edit, Overlay, Plan
 from oci_systemd.engines.state_roots import BUNDLES_OF_SHIMS
 from oci_systemd.engines.wanted import Wanted
 from oci_systemd.host import commands, in_use, kubernetes, limits, versions
-from oci_systemd.host.process import interruptible
+from oci_systemd.host.termination import interruptible
 from oci_systemd.installation import checks, effective, installed, sysctl
 from oci_systemd.installation.transaction import Transaction
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from oci_systemd.installation.transaction import Reporter
 
 FEW = 3  # names or IDs in a sentence
-PAUSE = 2.0  # seconds between two looks at what runs
+PAUSE = 2.0  # seconds between two checks for running containers
 CLUSTER = ("containerd", "crio")  # the engines of cluster nodes
 PLAIN = ("", "runc", "crun")  # runtimes that need no note
 
@@ -88,14 +88,14 @@ def install(request: Request) -> None:
         _deploy(request)  # again: until now no file had it, and another call may have removed it
         _prune(request)
     if not plan.changes and not restart:
-        request.report.line(f"{engine}: handler {request.handler} is up to date")
+        request.report.line(f"{engine}: handler {request.handler} is up to date; nothing to do")
     _set_limits(request)
     if request.node and not request.show:
         _label(request, transaction, restart=restart)
 
 
 def _set_limits(request: Request) -> None:
-    """Raise the node's limits, or take back what was raised for this handler; and tell where they leave little room."""
+    """Raise the node's limits, or restore those that were raised for this handler; report limits that leave little room."""
     tree, owner = request.tree, sysctl.Owner(request.engine, request.handler)
     (sysctl.raise_limit if request.sysctl else sysctl.take_back)(tree, owner, request.report, request.show)
     if request.node and not request.show:
@@ -260,9 +260,8 @@ def _remove(request: Request) -> bool:
     known = record.read(tree.read(record.path(engine)), engine)
     transaction = Transaction(tree, engine, handler, known.restart, request.automatic, request.report)
     if handler not in known.handlers:
-        others = f" (installed: {', '.join(known.handlers)})" if known.handlers else ""
-        gone = "not installed" if others else "already gone"
-        request.report.line(f"{engine}: handler {handler} is {gone}{others}; nothing to do")
+        others = f" (installed: {', '.join(known.handlers)})" if known.handlers else ": already gone"
+        request.report.line(f"{engine}: handler {handler} is not installed{others}; nothing to do")
         return not request.show and replace(transaction, command="").complete()
     plan = _planned_removal(request)
     if request.show:
@@ -281,20 +280,20 @@ def _remove(request: Request) -> bool:
 def _check_unused(request: Request, programs: Iterable[str], otherwise: str) -> None:
     """Raise a Problem if containers of the engine call one of our `programs`."""
     if who := _users(request, programs):
-        raise Problem(f"{who}, and cannot be stopped without it; remove the containers first{otherwise}")
+        raise Problem(f"{who}, and cannot be stopped without it; remove it first{otherwise}")
 
 
 def _users(request: Request, programs: Iterable[str]) -> str:
-    """Return the callers of our `programs` in words, "" for none."""
+    """Return in words who calls one of our `programs`; "" if nobody does."""
     ours = {program for program in programs if is_ours(program)}
     found = in_use.users(request.tree, request.engine, ours, BUNDLES_OF_SHIMS)
     words = [_counted(len(found.pods), "pod"), _counted(len(found.containers), f"container of {request.engine}")]
     named = [*found.pods, *(id[:12] for id in found.containers)]
     if not named:
         return ""
-    use = "uses" if len(named) == 1 else "use"
+    uses = "uses" if len(named) == 1 else "use"
     shown = ", ".join(named[:FEW]) + (", …" if len(named) > FEW else "")
-    return f"{' and '.join(each for each in words if each)} still {use} the wrapper ({shown})"
+    return f"{' and '.join(each for each in words if each)} still {uses} the wrapper ({shown})"
 
 
 def _counted(number: int, what: str) -> str:
@@ -304,12 +303,12 @@ def _counted(number: int, what: str) -> str:
 
 
 def _wait_unused(request: Request, programs: Iterable[str]) -> None:
-    """Wait until no container calls one of `programs`: nobody repeats the command in a pod. SIGTERM ends the wait."""
+    """Wait until no container calls one of `programs`, since in a pod nobody types the command again. SIGTERM ends the wait."""
     programs = [*programs]
     if not (who := _users(request, programs)):
         return
-    request.report.line(f"waiting: {who}; the node's files are unchanged until they are gone")
-    with interruptible("stopped by SIGTERM while it waited; nothing was removed"):
+    request.report.line(f"waiting: {who}; the node's files are unchanged until then")
+    with interruptible("stopped by SIGTERM while waiting; nothing was removed"):
         while _users(request, programs):
             time.sleep(PAUSE)
 
@@ -388,6 +387,6 @@ def _unlabel(request: Request) -> None:
         if kubernetes.unlabel(request.node, request.handler):
             request.report.line(f"node {request.node}: removed label {kubernetes.LABEL}={request.handler}")
         else:
-            request.report.line(f"node {request.node}: label {kubernetes.LABEL} is already gone")
+            request.report.line(f"node {request.node}: label {kubernetes.LABEL} not found: already gone")
     except kubernetes.Unable as unable:
         request.report.note(str(unable))

@@ -1,7 +1,7 @@
-"""A node's limits raised by a file in /etc/sysctl.d and at once, and both taken back.
+"""Raise a node's limit, now and with a file in /etc/sysctl.d, and restore it.
 
-Invariant: a limit is never lowered below what was there before, and a file that is not ours is not touched. The file says whose it
-is, and what the limit was.
+Invariant: a limit is never lowered below its earlier value, and a file that we did not write is not changed. The file has its
+owner, and the earlier value of the limit.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ BEFORE = re.compile(r"(?m)^# Before: (\d+)$")
 
 
 class Owner(NamedTuple):
-    """For whom the file is there."""
+    """The engine and handler that the file was written for."""
 
     engine: str
     handler: str
 
 
 def raise_limit(tree: Tree, owner: Owner, report: Reporter, show: Callable[[Plan], None] | None = None) -> None:
-    """Have root's inotify instances be enough for a node's systemd containers, now and after a reboot."""
+    """Raise root's inotify instances to a value that is enough for a node's systemd containers, now and after a reboot."""
     written, value = tree.read(FILE), check(tree)
     if written is None and value >= ENOUGH:
         report.line(f"{INSTANCES} is {value} already; {FILE} is not written")
@@ -62,7 +62,7 @@ def raise_limit(tree: Tree, owner: Owner, report: Reporter, show: Callable[[Plan
 
 
 def check(tree: Tree) -> int:
-    """Return the limit. A Problem where `tree` is not the root of a node that runs."""
+    """Return the limit. Raise a Problem if `tree` is not the root of a running node."""
     value = _value(tree)
     if value is None:
         raise Problem(f"{INSTANCES}: cannot read it below {tree.root}/proc; leave --sysctl out")
@@ -70,7 +70,7 @@ def check(tree: Tree) -> int:
 
 
 def take_back(tree: Tree, owner: Owner, report: Reporter, show: Callable[[Plan], None] | None = None) -> None:
-    """Remove the file that was written for `owner`, and give the limit its value from before if it still is ours."""
+    """Remove the file that was written for `owner`, and restore the limit if nobody has changed it."""
     written = tree.read(FILE)
     if written is None or _owner(written) != owner:
         return

@@ -71,7 +71,7 @@ def version() -> str:
 
 
 def identity(*parts: list[contents.Part]) -> str:
-    """Eight digits for what a version is made of."""
+    """Return eight digits that identify the contents of a version."""
     digest = sha256(repr(parts).encode())
     for name in OURS:
         place = SOURCE / name
@@ -89,7 +89,7 @@ def put_busybox(root: Path, bin: Path) -> None:
 
 
 def install(root: Path, inside: Path, program: Path, compiler: list[str]) -> None:
-    """What `make install` does, into the tree: its programs name the tree's own interpreter, shell and grep."""
+    """Run `make install` into the tree, with the tree's own interpreter, shell and grep."""
     values = {
         "DESTDIR": root.resolve(),
         "PREFIX": inside,
@@ -114,7 +114,7 @@ def install(root: Path, inside: Path, program: Path, compiler: list[str]) -> Non
 
 
 def link(home: Path, name: str) -> None:
-    """Have `name` be the version that is called, as `oci-systemd install` does it on a node (host/versions.py)."""
+    """Make `name` the current version, as `oci-systemd install` does on a node (host/versions.py)."""
     (home / "current").symlink_to(f"versions/{name}")
     (home / "bin").mkdir()
     for program in LINKED:
@@ -122,7 +122,7 @@ def link(home: Path, name: str) -> None:
 
 
 def pack(root: Path, archive: Path, what: str) -> None:
-    """An archive of the version alone: who unpacks it beside others changes nothing yet."""
+    """Write an archive of only this version: unpacking it beside others changes nothing yet."""
     with tarfile.open(archive, "w:gz", compresslevel=9) as packed:
         packed.add(root / what, what, filter=contents.plain)
     sys.stdout.write(f"{archive} ({archive.stat().st_size >> 20} MB)\n")

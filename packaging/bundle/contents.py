@@ -1,4 +1,4 @@
-"""What the tree is made of: packages, licences, and a bill of materials (SPDX 2.3, spdx.github.io/spdx-spec/v2.3)."""
+"""The contents of the tree: packages, licences, and a bill of materials (SPDX 2.3, spdx.github.io/spdx-spec/v2.3)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from debian import Base
 
-# Of whose packages nothing is copied: they come only because others name them.
+# Packages that are only dependencies of others, and of which nothing is copied.
 UNUSED = """debconf media-types netbase tzdata readline-common libreadline8t64 libncursesw6 libtinfo6 libdb5.3t64 libbz2-1.0
     liblzma5 libsqlite3-0 libuuid1 openssl-provider-legacy gcc-14-base""".split()  # fmt: skip
 
 
 class Part(NamedTuple):
-    """A package, or a distribution of PyPI, that the tree holds something of."""
+    """A package, or a distribution of PyPI, with files in the tree."""
 
     name: str
     version: str
@@ -34,7 +34,7 @@ class Part(NamedTuple):
 
 
 def packages(debs: Iterable[Path]) -> list[Part]:
-    """The Debian packages in these archives, but those of which nothing is used."""
+    """Return the Debian packages in these archives, without the unused ones."""
     return [part for part in map(_package, debs) if part.name not in UNUSED]
 
 
@@ -45,7 +45,7 @@ def _package(deb: Path) -> Part:
 
 
 def distributions(wheels: Path) -> list[Part]:
-    """The distributions of PyPI that are unpacked there."""
+    """Return the distributions of PyPI that are unpacked there."""
     return [_distribution(file) for file in sorted(wheels.glob("*.dist-info/METADATA"))]
 
 
@@ -57,7 +57,7 @@ def _distribution(file: Path) -> Part:
 
 
 def describe(base: Base, wheels: Path, share: Path, name: str) -> None:
-    """Put the licences and the bill of materials into `share`."""
+    """Write the licences and the bill of materials to `share`."""
     from_debian = packages(base.debs)
     parts = [*from_debian, *distributions(wheels)]
     for part in from_debian:

@@ -1,4 +1,4 @@
-"""Debian's packages for any architecture, unpacked and never configured: nothing of them is run here.
+"""Unpack Debian's packages for any architecture, without configuring them: none of their programs is run here.
 
 Law: what lies in the cache is whole. It is used again as long as the wanted packages are the same.
 """
@@ -21,7 +21,7 @@ FOLDERS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
 
 
 class Base(NamedTuple):
-    """The packages of one architecture, unpacked below `root`, and the archives `debs` that they came in."""
+    """The packages of one architecture, unpacked below `root`, and their archives `debs`."""
 
     arch: str
     root: Path
@@ -37,12 +37,12 @@ class Base(NamedTuple):
 
 
 def native() -> str:
-    """This machine's architecture."""
+    """Return this machine's architecture."""
     return ARCHITECTURES[platform.machine()]
 
 
 def extracted(arch: str, out: Path) -> Base:
-    """PACKAGES and what they need, for `arch`."""
+    """Return PACKAGES and their dependencies, for `arch`."""
     root, marker = out / f".base-{arch}", out / f".base-{arch}.packages"
     wanted = " ".join((SUITE, *PACKAGES))
     if not marker.exists() or marker.read_text() != wanted:
@@ -58,11 +58,11 @@ def _extract(arch: str, root: Path) -> None:
     options += [f"--include={','.join(PACKAGES)}"]
     done = subprocess.run(["mmdebstrap", *options, SUITE, str(root), *_mirror()], stderr=subprocess.PIPE, text=True)
     if done.returncode:
-        sys.exit(f"the packages of {SUITE} for {arch} could not be unpacked:\n{done.stderr}")
+        sys.exit(f"packages of {SUITE} for {arch}: cannot unpack:\n{done.stderr}")
 
 
 def _mirror() -> list[str]:
-    """The mirror that this machine itself uses, where it is a Debian one."""
+    """Return this machine's mirror if it is a Debian mirror."""
     if platform.freedesktop_os_release()["ID"] != "debian":
         return []
     for file in (Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))):

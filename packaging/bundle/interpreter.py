@@ -1,4 +1,4 @@
-"""An interpreter that needs nothing of its host: Debian's, with its own loader and libraries.
+"""A Python interpreter that needs nothing from its host: Debian's, with its own loader and libraries.
 
 Law: every library that it loads lies beside it. The loader's path is written into the program, so that starting it is one exec,
 and no shell, variable or cache of the host has a say.
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 VERSION = "3.13"
 STDLIB = f"lib/python{VERSION}"
-# What the interpreter, its modules and our packages are linked with. A module of the library that wants another one stays behind.
+# Libraries of the interpreter, its modules and our packages. Modules of the standard library that need others are left out.
 LIBRARIES = """libc.so.6 libm.so.6 libz.so.1 libzstd.so.1 libexpat.so.1 libgcc_s.so.1 libssl.so.3 libcrypto.so.3 libffi.so.8
     libpthread.so.0 libdl.so.2""".split()  # fmt: skip
-# What no program of ours loads: half of the library.
+# Parts of the library that our programs do not use: half of it.
 LEFT_OUT = """_pyrepl curses dbm ensurepip idlelib lib2to3 multiprocessing pydoc_data sqlite3 tkinter turtledemo unittest venv
     xmlrpc test pydoc.py doctest.py pdb.py turtle.py __phello__ config-* site-packages""".split()  # fmt: skip
 WHEELS = {"amd64": "x86_64", "arm64": "aarch64"}  # as PyPI calls an architecture
@@ -33,7 +33,7 @@ def program(home: Path) -> Path:
 
 
 def command(base: Base) -> list[str]:
-    """How to run the interpreter of `base` where it was unpacked, on a machine of its architecture."""
+    """Return how to run the interpreter of `base` where it was unpacked, on a machine of its architecture."""
     return [
         str(base.loader.resolve()),
         "--library-path",
@@ -67,13 +67,13 @@ def assemble(base: Base, home: Path, inside: Path, compiler: list[str]) -> None:
 
 
 def needed_by(file: Path) -> set[str]:
-    """The libraries that a program or library asks for itself."""
+    """Return the libraries that a program or library needs directly."""
     said = subprocess.run(["patchelf", "--print-needed", file], check=True, capture_output=True, text=True)
     return set(said.stdout.split())
 
 
 def compile_all(compiler: list[str], folder: Path, inside: Path) -> None:
-    """Byte code for all that is in `folder`, which will be found at `inside`; nothing is checked against its source later."""
+    """Compile everything in `folder`, which will be at `inside`; byte code is not checked against its source later."""
     words = [
         "-m",
         "compileall",
@@ -89,7 +89,7 @@ def compile_all(compiler: list[str], folder: Path, inside: Path) -> None:
 
 
 def wheels(base: Base, lock: Path, place: Path) -> Path:
-    """The packages that `lock` names with their hashes, for the architecture of `base`, unpacked at `place`."""
+    """Unpack the packages in `lock`, checked by hash, for the architecture of `base`, at `place`."""
     platforms = [f"--platform=manylinux_2_{minor}_{WHEELS[base.arch]}" for minor in GLIBC]
     shutil.rmtree(place, ignore_errors=True)
     pip = [sys.executable, "-m", "pip", "install", "-qq", "--no-compile", "--target", str(place)]

@@ -51,7 +51,7 @@ def test_an_install_without_it_takes_both_back(root: Path, limit: Path) -> None:
 def test_once_more_it_says_and_does_nothing(root: Path, limit: Path) -> None:
     done(root, "install", "containerd", SYSCTL)
     before = files(root)
-    assert done(root, "install", "containerd", SYSCTL) == ["containerd has the handler systemd already; nothing to do"]
+    assert done(root, "install", "containerd", SYSCTL) == ["containerd: handler systemd is up to date; nothing to do"]
     assert files(root) == before
 
 

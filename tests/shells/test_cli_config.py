@@ -58,9 +58,12 @@ MISTAKES = {
     "unknown key": ('[tmpfs]\nsise = "1m"\n', ["line 2: unknown setting tmpfs.sise; did you mean tmpfs.size?"]),
     "key without its table": ('size = "1m"\n', ["line 1: unknown setting size; did you mean tmpfs.size?"]),
     "unknown table": ("[cgroups]\nx = 1\n", ["line 1: unknown setting cgroups; did you mean cgroup?"]),
-    "wrong type": ("[cgroup]\n# x\nmax_descendants = true\n", ["line 3: setting cgroup.max_descendants is True"]),
-    "inline table": ('\ntmpfs = { size = "x" }\n', ["line 2: setting tmpfs.size is 'x'"]),
-    "dotted key": ('tmpfs.size = "x"\n', ["line 1: setting tmpfs.size is 'x'"]),
+    "wrong type": (
+        "[cgroup]\n# x\nmax_descendants = true\n",
+        ["line 3: setting cgroup.max_descendants: invalid value True"],
+    ),
+    "inline table": ('\ntmpfs = { size = "x" }\n', ["line 2: setting tmpfs.size: invalid value 'x'"]),
+    "dotted key": ('tmpfs.size = "x"\n', ["line 1: setting tmpfs.size: invalid value 'x'"]),
     "all of them": (
         '[log]\nlevel = "loud"\n[tmpfs]\nsise = 1\npaths = ["/"]\n',
         ["line 2: setting log.level", "line 4: unknown setting tmpfs.sise", "line 5: setting tmpfs.paths"],
@@ -71,10 +74,10 @@ MISTAKES = {
         ["line 1: setting log.level", "line 3: unknown setting tmpfs.sise"],
     ),
     "a dotted key of no table": ("#\ncgroups.oom = 1\n", ["line 2: unknown setting cgroups; did you mean cgroup?"]),
-    "a dotted key below a setting": ("#\ntmpfs.size.x = 1\n", ["line 2: setting tmpfs.size is"]),
+    "a dotted key below a setting": ("#\ntmpfs.size.x = 1\n", ["line 2: setting tmpfs.size: invalid value"]),
     "a dotted key twice": ("tmpfs.size = ''\ntmpfs.size = ''\n", ["invalid TOML: ", "line 2"]),
     "a header of a dotted key's table": ("tmpfs.copy_up = true\n[tmpfs]\n", ["invalid TOML: ", "line 2"]),
-    "a table's header with a dot": ("[tmpfs.size]\nx = 1\n", ["line 1: setting tmpfs.size is"]),
+    "a table's header with a dot": ("[tmpfs.size]\nx = 1\n", ["line 1: setting tmpfs.size: invalid value"]),
     "a key twice": ("[tmpfs]\n[tmpfs]\n", ["invalid TOML: ", "line 2"]),
 }
 

@@ -114,7 +114,7 @@ def test_what_is_written_is_told_and_taken_back(engine: str, root: Path) -> None
         f"{UNASKED.get(engine, engine)} was not asked: its files were read",
         *NEXT[engine],
     ]
-    assert done(root, "install", engine) == [f"{engine}: handler systemd is up to date"]
+    assert done(root, "install", engine) == [f"{engine}: handler systemd is up to date; nothing to do"]
     after = files(root)
     lines = done(root, "uninstall", engine)
     assert sorted(line for line in lines if line.startswith("removed")) == sorted(
@@ -136,7 +136,7 @@ def test_dry_run_prints_the_difference_and_writes_nothing(engine: str, root: Pat
     assert files(root) == before
     done(root, "install", engine)
     before = files(root)
-    assert done(root, "install", *DRY, engine) == [f"{engine}: handler systemd is up to date"]
+    assert done(root, "install", *DRY, engine) == [f"{engine}: handler systemd is up to date; nothing to do"]
     lines = done(root, "uninstall", *DRY, engine)
     assert sorted(line[4:] for line in lines if line.startswith("+++ ")) == sorted(WRITTEN[engine][1:])
     assert not any(line.startswith("+") for line in lines if not line.startswith("+++"))
@@ -160,7 +160,7 @@ def test_default_is_set_and_given_up(engine: str, root: Path) -> None:
         "docker": '"default-runtime": "systemd"',
         "podman": 'runtime = "systemd"',
     }[engine] in text
-    assert done(root, "install", engine, "--default") == [f"{engine}: handler systemd is up to date"]
+    assert done(root, "install", engine, "--default") == [f"{engine}: handler systemd is up to date; nothing to do"]
     done(root, "install", engine)
     assert "default" not in (root / WRITTEN[engine][-1][1:]).read_text()
     done(root, "uninstall", engine)
@@ -175,7 +175,7 @@ def test_default_has_the_runtime_behind_it_that_was_the_default(root: Path) -> N
         '[crio.runtime.runtimes.crun]\nruntime_path = "/usr/bin/crun"\n',
     )
     done(root, "install", "crio", "--default")
-    assert done(root, "install", "crio", "--default") == ["crio: handler systemd is up to date"]
+    assert done(root, "install", "crio", "--default") == ["crio: handler systemd is up to date; nothing to do"]
     assert not list((root / "usr/bin").glob("oci-systemd-runtime.*"))
 
 
@@ -192,7 +192,9 @@ def test_another_runtime_gets_a_stub(root: Path) -> None:
         json.loads((root / "etc/docker/daemon.json").read_text())["runtimes"]["systemd"]["path"]
         == f"/{stub.relative_to(root)}"
     )
-    assert done(root, "install", "docker", "--runtime", "/usr/bin/crun") == ["docker: handler systemd is up to date"]
+    assert done(root, "install", "docker", "--runtime", "/usr/bin/crun") == [
+        "docker: handler systemd is up to date; nothing to do"
+    ]
     assert f"removed /{stub.relative_to(root)}" in done(root, "install", "docker", "--runtime", "runc")
     assert json.loads((root / "etc/docker/daemon.json").read_text())["runtimes"]["systemd"]["path"] == f"/{LAUNCHER}"
     done(root, "install", "docker", "--runtime", "crun")
@@ -220,8 +222,8 @@ RUNTIMES = {
     "a path that is not": ("/opt/kata", "real runtime '/opt/kata': not found"),
     "a relative path": ("./runc", "--runtime './runc': invalid; use an absolute path"),
     "a file that is no program": ("/etc/passwd", "not found, or is"),
-    "ourselves": (f"/{LAUNCHER}", "no other program"),
-    "ourselves by a link": ("/usr/bin/link", "no other program"),
+    "ourselves": (f"/{LAUNCHER}", "not found, or is oci-systemd-runtime itself"),
+    "ourselves by a link": ("/usr/bin/link", "not found, or is oci-systemd-runtime itself"),
     "a path that no script holds": ("/opt/my crun", "unsupported in a script"),
 }
 
@@ -319,7 +321,7 @@ def test_launcher_beside_the_installed_package_comes_first(root: Path) -> None:
 
 
 def test_hooks_are_podman_s_and_beside_the_launcher(root: Path) -> None:
-    assert "--hook is podman's" in refused(root, "install", "docker", "--hook")
+    assert "--hook: unsupported with" in refused(root, "install", "docker", "--hook")
     done(root, "install", "podman", "--hook")
     text = (root / "etc/containers/containers.conf.d/50-oci-systemd.conf").read_text()
     assert 'hooks_dir = ["/usr/share/containers/oci/hooks.d", "/usr/share/oci-systemd/hooks.d"]' in text
@@ -348,7 +350,7 @@ def test_two_engines_are_named_both(root: Path) -> None:
 
 def test_engine_that_is_not_here_is_told(root: Path) -> None:
     (root / "usr/bin/dockerd").unlink()
-    assert "docker is not here" in refused(root, "install", "docker")
+    assert "docker: not found" in refused(root, "install", "docker")
     assert done(root, "install", "docker", "--config", "/srv//docker/./daemon")[1] == "wrote /srv/docker/daemon"
     assert json.loads((root / "srv/docker/daemon").read_text())["runtimes"]
 
@@ -399,7 +401,9 @@ def test_two_handlers_side_by_side(root: Path) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_taking_back_what_was_not_installed_is_no_error(engine: str, root: Path) -> None:
     before = files(root)
-    assert done(root, "uninstall", engine) == [f"{engine}: handler systemd is already gone; nothing to do"]
+    assert done(root, "uninstall", engine) == [
+        f"{engine}: handler systemd is not installed: already gone; nothing to do"
+    ]
     assert done(root, "uninstall", *DRY, "--restart", "auto", engine)
     assert files(root) == before
 

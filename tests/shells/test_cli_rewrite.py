@@ -242,8 +242,8 @@ SENTENCES = {
         ("--set", "env.container=1\nx=2"),
         "setting env.container: invalid value '1\\nx=2'; use a word",
     ),
-    "no value": (WANTED, ("--set", "tmpfs.size"), "--set 'tmpfs.size' has no value; write --set KEY=VALUE"),
-    "no key": (WANTED, ("--annotation", "=x"), "--annotation '' has no key; write --annotation KEY=VALUE"),
+    "no value": (WANTED, ("--set", "tmpfs.size"), "--set 'tmpfs.size': no value; use --set KEY=VALUE"),
+    "no key": (WANTED, ("--annotation", "=x"), "--annotation '': no key; use --annotation KEY=VALUE"),
     "check and in place": (WANTED, ("-i", "--check"), "--in-place and --check: cannot be used together"),
     "stdin in place": (WANTED, ("-i", "-"), "stdin: cannot be changed in place"),
     "no such option": (WANTED, ("--frob",), "no such option"),
@@ -339,7 +339,7 @@ def test_a_broken_settings_file_of_the_machine_fails_only_what_is_wanted(tmp_pat
     wanted = runner.invoke(cli, ["rewrite", str(bundle(tmp_path, WANTED, "b"))])
     assert (unwanted.exit_code, unwanted.stdout_bytes) == (0, UNWANTED)
     assert wanted.exit_code == 2
-    assert f"settings file {file}, line 2: setting tmpfs.size is 3" in wanted.stderr
+    assert f"settings file {file}, line 2: setting tmpfs.size: invalid value 3" in wanted.stderr
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before the command", "behind it"])

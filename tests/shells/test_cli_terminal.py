@@ -177,7 +177,9 @@ def test_a_closed_descriptor_is_one_sentence(closed: int) -> None:
     result = subprocess.run(command, input=WANTED, capture_output=True, env=environ())
     assert result.returncode == 2
     assert result.stderr == b"oci-systemd: " + (
-        b"stdin is closed\n" if closed == 0 else b"stdout is closed; give it a place to write to\n"
+        b"stdin is closed; pass a config.json on stdin, or a PATH\n"
+        if closed == 0
+        else b"stdout is closed; redirect it to a file or a terminal\n"
     )
 
 

@@ -228,14 +228,14 @@ def test_after_a_time_no_more_is_asked(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(containers, "ALTOGETHER", -1.0)
     states, troubles = asked(tmp_path, one=state("/b"), two=state("/b"))
     assert states == []
-    assert [("takes too long" in trouble) for trouble in troubles] == [True, True]
+    assert [("timed out after" in trouble) for trouble in troubles] == [True, True]
 
 
 def test_a_missing_runtime_is_trouble(tmp_path: Path) -> None:
     put(tmp_path, "one", state("/b"), kind="crun")
     found = entries([str(tmp_path)], KINDS)[0]
     assert [trouble.cause for trouble in ask(found, lambda kind: "")[1]] == ["crun: not found"]
-    assert "cannot be started" in ask(found, lambda kind: str(tmp_path / "gone"))[1][0].cause
+    assert "cannot start" in ask(found, lambda kind: str(tmp_path / "gone"))[1][0].cause
 
 
 def test_a_container_that_went_meanwhile_is_no_trouble(tmp_path: Path) -> None:

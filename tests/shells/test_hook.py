@@ -106,9 +106,9 @@ SENTENCES = {
     "refused": (REFUSED, b"annotation io.systemd.container: invalid value 'yes'; use"),
     "empty": (b"", b"config.json on stdin: the file is empty"),
     "not JSON": (b"{", b"config.json on stdin: invalid JSON"),
-    "wrong type": (b'{"process": 1}', b"process is a number where an object belongs"),
-    "no object": (b"null", b"the spec is null where an object belongs"),
-    "not UTF-8": (b"\xff", b"it is not UTF-8"),
+    "wrong type": (b'{"process": 1}', b"process: expected an object, found a number"),
+    "no object": (b"null", b"spec: expected an object, found null"),
+    "not UTF-8": (b"\xff", b"not UTF-8"),
     "too deep": (b"[" * 100_000, b"invalid JSON: nested too deeply"),
 }
 
@@ -143,7 +143,7 @@ def test_a_closed_descriptor_is_one_sentence(closed: str, bundle: Path, tmp_path
     command = ["/bin/sh", "-c", f'exec "$@" {number}>&-', "sh", *LIGHT]
     result = call(UNWANTED, bundle, settings(tmp_path), command)
     assert result.returncode == 1
-    assert result.stderr.startswith(b"oci-systemd: the hook cannot read its stdin or write its stdout")
+    assert result.stderr.startswith(b"oci-systemd: the hook cannot read stdin or write stdout")
     assert result.stderr.count(b"\n") == 1
 
 

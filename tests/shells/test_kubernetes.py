@@ -250,7 +250,7 @@ def test_a_node_is_labelled_once_its_engine_has_the_handler(api: Api, root: Path
     assert ": not labelled yet; run `systemctl restart containerd`, then this command again" in result.stderr
     assert (result.exit_code, api.asked) == (0, [])
     result = run(root, *words)
-    assert "runs, and does not serve the handler systemd" in result.stderr
+    assert "running, but without the handler systemd" in result.stderr
     assert (result.exit_code, api.asked) == (2, [])
     served.add("systemd")
     result = run(root, *words)
@@ -341,15 +341,15 @@ def test_a_removal_in_a_pod_waits_and_says_so_once(api: Api, root: Path, monkeyp
     lines = result.stdout.splitlines()
     assert lines[:2] == [
         f"node {NODE}: removed label oci-systemd/handler=systemd",
-        "waiting: a pod still uses the wrapper (shop/vm-0); the node's files are unchanged until they are gone",
+        "waiting: a pod still uses the wrapper (shop/vm-0); the node's files are unchanged until then",
     ]
     assert [line for line in lines if line.startswith("waiting")] == lines[1:2]
     shutil.rmtree(root / "run", ignore_errors=True)
     assert files(root) == before
     again = run(root, *REMOVE)
     assert (again.exit_code, again.stderr) == (0, "")
-    assert f"node {NODE}: label oci-systemd/handler is already gone\n" in again.stdout
-    assert "no handler systemd of ours is installed in containerd: already gone; nothing to do\n" in again.stdout
+    assert f"node {NODE}: label oci-systemd/handler not found: already gone\n" in again.stdout
+    assert "containerd: handler systemd is not installed: already gone; nothing to do\n" in again.stdout
 
 
 def test_a_removal_that_waits_is_ended_by_sigterm(api: Api, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,5 +358,5 @@ def test_a_removal_that_waits_is_ended_by_sigterm(api: Api, root: Path, monkeypa
     before = files(root)
     monkeypatch.setattr(setup.time, "sleep", lambda _: os.kill(os.getpid(), signal.SIGTERM))
     result = run(root, *REMOVE)
-    assert (result.exit_code, "stopped by SIGTERM while it waited" in result.stderr) == (2, True)
+    assert (result.exit_code, "stopped by SIGTERM while waiting" in result.stderr) == (2, True)
     assert (files(root), signal.getsignal(signal.SIGTERM)) == (before, signal.SIG_DFL)

@@ -263,7 +263,7 @@ def test_missing_runtime_or_ourselves_is_said_with_the_remedy(
     runtime = {"@SELF@": str(wrapper.path), "@LINK@": str(tmp_path / "link")}.get(runtime, runtime)
     result = wrapper.run(*command.split(), env={**os.environ, "OCI_SYSTEMD_RUNTIME": runtime})
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.startswith("oci-systemd: the real runtime")
+    assert result.stderr.startswith("oci-systemd: real runtime")
     assert result.stderr.count("\n") == 1
     assert "OCI_SYSTEMD_RUNTIME" in result.stderr
 
@@ -310,4 +310,4 @@ def test_stub_and_launcher_tell_what_they_name(stubbed: Wrapper) -> None:
 
 def test_stub_in_front_of_itself_is_said(stubbed: Wrapper) -> None:
     stubbed.path.write_text(stubbed.path.read_text().replace(str(stubbed.runtime), str(stubbed.path)))
-    assert stubbed.run("state", "ID").stderr.startswith("oci-systemd: the real runtime")
+    assert stubbed.run("state", "ID").stderr.startswith("oci-systemd: real runtime")

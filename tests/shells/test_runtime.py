@@ -403,7 +403,7 @@ def test_full_disk_fails_with_a_sentence_and_the_old_file(wrapper: Wrapper, syst
     result = wrapper.run(
         "create", "--bundle", folder, ID, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
     )
-    assert (result.returncode, "cannot be written" in result.stderr) == (1, True)
+    assert (result.returncode, "cannot write" in result.stderr) == (1, True)
     assert os.listdir(folder) == ["config.json", "rootfs"] or sorted(os.listdir(folder)) == ["config.json", "rootfs"]
     assert (folder / "config.json").read_bytes() == before
 
@@ -462,7 +462,7 @@ def test_truly_full_disk_and_read_only_file_system(wrapper: Wrapper, systemd: di
         for remount in ("rw", "ro"):
             subprocess.run(["mount", "-o", f"remount,{remount}", disk], check=True)
             result, config = create(wrapper, folder)
-            assert (result.returncode, "cannot be written" in result.stderr) == (1, True)
+            assert (result.returncode, "cannot write" in result.stderr) == (1, True)
             assert (config.read_bytes(), sorted(os.listdir(folder))) == (before, ["config.json", "rootfs"])
     finally:
         subprocess.run(["umount", disk], check=True)

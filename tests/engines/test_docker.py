@@ -105,7 +105,7 @@ def test_damaged_meanwhile_is_told_when_it_is_taken_back(given: str, said: str) 
 REFUSED: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "Docker's own": ("runc", "{}", {}, "runtime 'runc': reserved by Docker"),
     "another program": ("x", '{"runtimes": {"x": {"path": "/y"}}}', {}, "runtime 'x': already exists"),
-    "another shim": ("x", '{"runtimes": {"x": {"runtimeType": "io.y.v1"}}}', {}, "already, 'io.y.v1'"),
+    "another shim": ("x", '{"runtimes": {"x": {"runtimeType": "io.y.v1"}}}', {}, r"already exists in .* \('io.y.v1'\)"),
     "nothing that is known": ("x", '{"runtimes": {"x": {}}}', {}, "runtime 'x': already exists"),
     "a word": ("x", '{"runtimes": {"x": "y"}}', {}, "runtimes.x: unexpected value 'y'"),
     "runtimes in a list": ("x", '{"runtimes": []}', {}, "'runtimes' is not a table"),

@@ -48,7 +48,7 @@ def engine_options(command: Callable[..., None]) -> Callable[..., None]:
             type=click.Choice(("none", "auto")),
             default="none",
             show_default=True,
-            help="Make the engine read its changed configuration; `none` only prints the command.",
+            help="Make the engine read its changed configuration; with none, only print the command.",
         ),
         click.option(
             "--dry-run", is_flag=True, help="Change nothing; print the changes to the engine's files as a diff."

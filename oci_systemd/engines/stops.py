@@ -19,7 +19,7 @@ WRITTEN = {"podman": TERM, "crio": TERM}
 UNSEEN = (
     "unknown: its runtime is not the wrapper; the image's STOPSIGNAL or the pod's lifecycle.stopSignal, else SIGTERM"
 )
-UNTOLD = "unknown whether its runtime is the wrapper, which sends {name} ({number}) in place of SIGTERM"
+UNTOLD = "unknown: its runtime may be the wrapper, which sends {name} ({number}) in place of SIGTERM"
 
 
 class Stop(NamedTuple):

@@ -87,7 +87,7 @@ def test_telling_waits_for_nobody_and_counts_what_is_dropped(reader: int) -> Non
     taken(reader, 1 + ROOM)
     log.tell(entry)
     lost, last = map(json.loads, taken(reader, 2).splitlines())
-    assert (lost["level"], lost["reason"]) == ("warning", f"{2 * ROOM}lines dropped: the reader is too slow")
+    assert (lost["level"], lost["reason"]) == ("warning", f"{2 * ROOM} lines dropped: the reader is too slow")
     assert last["message"] == "adjusted"
     log.close()
 

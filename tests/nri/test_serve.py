@@ -499,8 +499,8 @@ class Told:
 WRONG = {
     "an index that is none": (["--idx", "7"], "--idx '7': invalid value"),
     "a name that none takes": (["--name", "a b"], "--name 'a b'"),
-    "no address": (["--metrics", "x"], "no HOST:PORT"),
-    "an address of another's": (["--metrics", "192.0.2.1:1"], "cannot be had"),
+    "no address": (["--metrics", "x"], "use HOST:PORT"),
+    "an address of another's": (["--metrics", "192.0.2.1:1"], "cannot listen"),
 }
 
 

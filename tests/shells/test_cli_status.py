@@ -207,7 +207,7 @@ def test_of_a_bundle_that_was_rewritten_offline_nobody_knows_who_stops_it(node: 
     Path(bundle, "runtime").unlink()
     put(node.root, ID, state(bundle, dict(RECORD)))
     assert node.document()[0]["stop_signal"] == {"name": None, "number": None, "by": None}
-    assert "unknown whether its runtime is the wrapper" in " ".join(node.run().stdout.split())
+    assert "unknown: its runtime may be the wrapper" in " ".join(node.run().stdout.split())
 
 
 BUNDLES = {

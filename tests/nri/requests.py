@@ -34,14 +34,21 @@ def is_for_us(key: str) -> bool:
     return key.startswith(WANTED) or key in OLD_STOP_SIGNALS
 
 
-def request(spec: dict[str, Any], id: str = ID, name: str = "main", uid: str = POD_UID) -> Any:
+def request(
+    spec: dict[str, Any],
+    id: str = ID,
+    name: str = "main",
+    uid: str = POD_UID,
+    pod_name: str = "pod",
+    namespace: str = "default",
+) -> Any:
     """The CreateContainerRequest for a container of this spec. What of its annotations is for us, is the pod's."""
     process, linux = spec["process"], spec.get("linux") or {}
     annotations = spec.get("annotations") or {}
     pod = MESSAGES["PodSandbox"](
         id="sandbox",
-        name="pod",
-        namespace="default",
+        name=pod_name,
+        namespace=namespace,
         uid=uid,
         annotations={key: value for key, value in annotations.items() if is_for_us(key)},
     )

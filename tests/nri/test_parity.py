@@ -23,9 +23,9 @@ BEYOND = {"selinuxLabel", "apparmorProfile"}
 
 def by_nri(spec: dict[str, Any], asked: Asked, id: str) -> dict[str, Any] | str:
     """The spec in the end; the sentence where creation fails."""
-    name, uid, _, _ = identity(spec.get("annotations") or {}, (spec.get("linux") or {}).get("cgroupsPath") or "")
+    whose = identity(spec.get("annotations") or {}, (spec.get("linux") or {}).get("cgroupsPath") or "")
     try:
-        return merged(spec, asked.create(request(spec, id, name, uid)))
+        return merged(spec, asked.create(request(spec, id, *whose)))
     except AssertionError as failure:
         return str(failure).removeprefix("oci-systemd: ")
 

@@ -135,7 +135,7 @@ CASES: dict[str, Case] = {
     "crio-openshift": Case("crio", behind="crun", written=CRIO),
     "crio-minikube": Case("crio", behind="crun", written=CRIO),
     "crio-nvidia": Case(
-        "crio", behind=NVIDIA, written=CRIO, as_default="99-nvidia.conf makes 'nvidia' the default runtime"
+        "crio", behind=NVIDIA, written=CRIO, as_default="99-nvidia.conf: sets the default runtime to 'nvidia'"
     ),
     "crio-kata": Case("crio", behind="crun", written=CRIO),
 }

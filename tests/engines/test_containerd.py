@@ -415,7 +415,7 @@ TAKEN = {
             MAIN: K0S_HEAD + "version = 2\n",
             "/etc/containerd/containerd.d/x.toml": f'[plugins."{V2}".containerd.runtimes.x]\nruntime_type = "y"\n',
         },
-        "'x' already",
+        "'x': already exists",
     ),
     "in an imported file": (
         "nvidia",
@@ -459,7 +459,7 @@ REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
     "runtimes that are a word": ({MAIN: f'version = 2\n[plugins."{V2}".containerd]\nruntimes = 1\n'}, "", "is not a table"),
     "a handler that is a word": ({MAIN: f'version = 2\n[plugins."{V2}".containerd.runtimes]\nsystemd = "x"\n'}, "", "value 'x'"),
     "plugins that are a list": ({MAIN: "version = 2\n[[plugins]]\n"}, "", "'plugins' is not a table"),
-    "nested beyond measure": ({MAIN: "version = 2\nx = " + "[" * 150 + "]" * 150}, "", "more than 100 tables and lists"),
+    "nested beyond measure": ({MAIN: "version = 2\nx = " + "[" * 150 + "]" * 150}, "", "more than 100 nested tables and lists"),
     "nested beyond reading": ({MAIN: "version = 2\nx = " + "[" * 9999}, "", "invalid TOML"),
 }  # fmt: skip
 
@@ -478,7 +478,7 @@ def test_default_that_is_not_text_is_told(default: bool) -> None:
     if not default:
         check_cycle(node)
         return
-    with pytest.raises(Problem, match="default_runtime_name is True"):
+    with pytest.raises(Problem, match="default_runtime_name: unexpected value True"):
         node.install(default=True)
 
 
@@ -489,7 +489,7 @@ def test_default_in_a_file_that_is_read_later_is_told() -> None:
     late = "/etc/containerd/conf.d/99-nvidia.toml"
     node = Node("containerd", {MAIN: 'version = 3\nimports = ["conf.d/*.toml"]\n', late: text("nvidia-3.toml")})
     check_cycle(node)
-    with pytest.raises(Problem, match=f"{late} makes 'nvidia' the default runtime"):
+    with pytest.raises(Problem, match=f"{late}: sets the default runtime to 'nvidia'"):
         node.install(default=True)
 
 
@@ -627,7 +627,7 @@ IN_THE_WAY = {
             "/etc/containerd/x.toml": f'version = 2\n[plugins."{V2}"]\nsandbox_image = "x"\n',
         },
         BOTH[0],
-        "/etc/containerd/x.toml is read last",
+        "/etc/containerd/x.toml: read last",
     ),
     "another version": (
         {

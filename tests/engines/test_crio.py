@@ -94,7 +94,7 @@ def test_default_in_a_file_that_is_read_later_is_told() -> None:
     late = f"{FOLDER}/99-own.conf"
     node = Node("crio", {**PACKAGED, late: '[crio.runtime]\ndefault_runtime = "runc"\n'})
     check_cycle(node)
-    with pytest.raises(Problem, match=f"{late} makes 'runc' the default runtime"):
+    with pytest.raises(Problem, match=f"{late}: sets the default runtime to 'runc'"):
         node.install(default=True)
 
 

@@ -117,7 +117,7 @@ REFUSED: dict[str, tuple[str, dict[str, str], dict[str, Any], str]] = {
         "x",
         {f"{FOLDER}/99.conf": "[engine]\nhooks_dir = []\n"},
         {"hooks": HOOKS},
-        "99.conf sets hooks_dir, and is read after",
+        "99.conf: sets hooks_dir, and is read after",
     ),
     "no TOML": ("x", {VENDOR: "x"}, {}, f"{VENDOR}: invalid TOML"),
 }

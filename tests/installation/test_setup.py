@@ -74,7 +74,7 @@ def test_stub_goes_where_it_may_be_written(root: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(Tree, "is_read_only", lambda self, folder: folder == "/usr/bin")
     lines = done(root, "install", "docker", "--runtime", "crun")
     assert "wrote /var/lib/oci-systemd/bin/oci-systemd-runtime.docker.systemd" in lines
-    assert done(root, "install", "docker", "--runtime", "crun")[-1].endswith("is up to date")
+    assert done(root, "install", "docker", "--runtime", "crun")[-1].endswith("is up to date; nothing to do")
     done(root, "uninstall", "docker")
     assert files(root) == before
 

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from tests.e2e.lab.containerd import Containerd
-from tests.e2e.lab.node import Node
 from tests.e2e.lab.pods import INIT, Case, Guest, begin
 from tests.e2e.lab.rootfs import IMAGES, NODES, prepare
+from tests.measure.lab import containerd
 from tests.measure.rows import head, row
 
 PODS = 10
@@ -25,19 +25,9 @@ KINDS = {
 def table() -> Iterator[str]:
     prepare([IMAGES["debian-13"], NODES["runc-1.3"]])
     yield from head("ten pods", "seconds of one stop, median", "of the slowest", "killed")
-    with Node(NODES["runc-1.3"]) as node:
-        node.spare_limits()
-        node.install()
-        engine = Containerd(node)
-        engine.use_configuration("packaged")
-        engine.start()
-        engine.import_images("")
-        engine.install_handlers()
-        engine.restart()
+    with containerd() as engine:
         for kind, case in KINDS.items():
             yield row(kind, *stopped(engine, case))
-        engine.cri.close()
-        engine.stop()
 
 
 def stopped(engine: Containerd, case: Case) -> tuple[str, str, str]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 
 from tests.e2e.lab.container import Container
@@ -16,13 +15,12 @@ from tests.e2e.lab.ends import DEPENDED_ON, ENDS, GOES_ON, End, end_pod, ended
 from tests.e2e.lab.images import name
 from tests.e2e.lab.node import Node
 from tests.e2e.lab.pods import INIT, Case, begin
-from tests.e2e.lab.rootfs import NODES
 from tests.machine.lab import engines
 from tests.machine.lab.cli import by_wrapper
 from tests.machine.lab.ends import end_guest
 from tests.machine.lab.life import booted
 from tests.machine.lab.machine import Machine
-from tests.measure.lab import SYSTEMD, image, node, same
+from tests.measure.lab import SYSTEMD, containerd, image, node, same
 from tests.measure.rows import head, row
 
 CLIS = ("docker", "podman")
@@ -40,23 +38,6 @@ def table() -> Iterator[str]:
             tried = CLIS if each in DEPENDED_ON else ()
             clis = [by_cli(machine, cli, end) for cli in tried] or [""] * len(CLIS)
             yield row(each, runc[each], cri[each], *clis)
-
-
-@contextmanager
-def containerd() -> Iterator[Containerd]:
-    """A node's containerd with our handler and the lab's images."""
-    with Node(NODES["runc-1.3"]) as node:
-        node.spare_limits()
-        node.install()
-        engine = Containerd(node)
-        engine.use_configuration("packaged")
-        engine.start()
-        engine.import_images()
-        engine.install_handlers()
-        engine.restart()
-        yield engine
-        engine.cri.close()
-        engine.stop()
 
 
 def shown(code: int | None) -> str:

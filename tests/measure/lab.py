@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tests.e2e.lab.container import Container, Spec
+from tests.e2e.lab.containerd import Containerd
 from tests.e2e.lab.node import Node
 from tests.e2e.lab.rootfs import IMAGES, NODES, RootFS, prepare
 
@@ -27,6 +28,23 @@ def node() -> Iterator[Node]:
     with Node(NODES["runc-1.3"]) as node:
         node.install()
         yield node
+
+
+@contextmanager
+def containerd() -> Iterator[Containerd]:
+    """A node's containerd with our handler and the lab's images."""
+    with Node(NODES["runc-1.3"]) as node:
+        node.spare_limits()
+        node.install()
+        engine = Containerd(node)
+        engine.use_configuration("packaged")
+        engine.start()
+        engine.import_images()
+        engine.install_handlers()
+        engine.restart()
+        yield engine
+        engine.cri.close()
+        engine.stop()
 
 
 def image(version: str) -> RootFS:

@@ -9,9 +9,9 @@ from tests.machine.lab.hogs import TIMES, Small, small
 from tests.machine.lab.life import until
 from tests.machine.lab.machine import Machine
 from tests.machine.lab.pods import EXITED, Kubelet
+from tests.measure.lab import SYSTEMD
 from tests.measure.rows import head, row
 
-IMAGES = {"debian-12": "252", "debian-13": "257", "forky": "262"}
 NAMES = ("systemd", "runtime", "services", "beside journald", "beside PID 1", "by exec", "a tmpfs filled")
 
 
@@ -20,7 +20,7 @@ def table() -> Iterator[str]:
         engines.set_up(machine)
         kubelet = Kubelet(machine)
         yield from head(*NAMES)
-        for image, version in IMAGES.items():
+        for version, image in SYSTEMD.items():
             for runtime, handler in engines.WRAPPERS.items():
                 yield row(version, runtime, *measured(kubelet, handler, image))
 

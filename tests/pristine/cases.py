@@ -45,8 +45,8 @@ CASES = (
         (
             "# apt-get update -qq",
             "$ make demo 2>&1 | tee ~/said",
-            "$ grep 'missing.*; as root: apt-get install ' ~/said",
-            "# $(sed -n 's/.*; as root: //p' ~user/said)",
+            "$ grep 'not found:.*; run as root: apt-get install ' ~/said",
+            "# $(sed -n 's/.*; run as root: //p' ~user/said)",
             "$ make demo >~/said",
             "$ cat ~/said",
             "$ grep '+ .*container_uuid=' ~/said",  # the line that would be added

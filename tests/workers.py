@@ -1,6 +1,6 @@
-"""What each of several workers (pytest-xdist) takes from the queue: tests that share what is expensive, together and in order.
+"""The order of tests for several workers (pytest-xdist): tests that share an expensive set-up run together.
 
-Law: what is set up for a session or a module is set up by one worker only. Long groups come first, so that none is left alone
+Law: only one worker makes each set-up of a session or a module. Long groups come first, so that none runs alone
 at the end.
 """
 

@@ -20,7 +20,7 @@ CLOSED = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)
 
 
 def go_first() -> None:
-    """Run what is measured before all else that the machine does, where that is allowed: medians are steady then."""
+    """Run the measured processes with the highest priority, if that is allowed: medians are steady then."""
     with suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 

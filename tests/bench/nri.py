@@ -1,6 +1,6 @@
 """NRI's rows: a CreateContainer call, from the runtime's request to the plugin's answer, beside an echo of the same bytes.
 
-The plugin is a process of its own that stays; there is no call to start, and without it there is no call at all.
+The plugin is one process that keeps running: nothing is started for a container, and without the plugin there is no call at all.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def _caption(words: str, top: int) -> tuple[str, str]:
 
 
 def _row(result: Result, top: int, scale: float) -> Iterator[str]:
-    """One call: its floor, what is added to that, the bound, and both numbers."""
+    """One call: its floor, the time added to it, the bound, and both numbers."""
     name, bound = result.row.name, result.row.bound
     middle, ratio = top + BAR - 2, result.ratio
     yield text(LEFT - 14, middle, name, "name end")

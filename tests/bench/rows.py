@@ -1,4 +1,4 @@
-"""What is benched, from the cheapest call to the dearest. A row is our side, its floor, and the bound on their ratio."""
+"""The rows of the bench, from the fastest call to the slowest. A row has our command, its floor, and the bound on their ratio."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _create(stage: Stage, spec: bytes, settings: str, bound: float, *, is_wanted
 
 
 def prove(ours: Side, bundle: Bundle, *, is_wanted: bool) -> None:
-    """That what is timed does the work: a bundle that is wanted is adjusted, another keeps its bytes."""
+    """Check that the timed command does its work: a wanted bundle is adjusted, another one is unchanged."""
     ours.once()
     if bundle.is_adjusted is not is_wanted or not (is_wanted or bundle.config.read_bytes() == bundle.spec):
         raise SystemExit(f"the bench stops: {bundle.config} was {'not ' if is_wanted else ''}adjusted")

@@ -82,7 +82,7 @@ def destinations(given: Container, adjustment: Adjustment) -> list[str]:
 
 
 def described(found: Adjustment | str) -> object:
-    """All that there is to an adjustment; the sentences of a refusal as they are."""
+    """Everything about an adjustment, or the sentences of a refusal."""
     if isinstance(found, str):
         return found
     verdict = found.verdict

@@ -1,4 +1,4 @@
-"""What is appended to systemd's arguments: the journal on the console, and variables for services."""
+"""Arguments added to systemd's own: the journal on the console, and variables for services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The facts that are read from a spec: what is bad input, and who a container is."""
+"""The facts read from a spec: bad input, and the names of the container."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A mount at /run/credentials/@system: systemd learns of it, and nothing of ours hides it."""
+"""A mount at /run/credentials/@system: systemd is told, and no tmpfs hides it."""
 
 from __future__ import annotations
 

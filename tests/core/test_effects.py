@@ -1,4 +1,4 @@
-"""What is in effect in a container, as its config.json tells: what the adjustment did, and nothing that it does not do."""
+"""The changes in effect in a container, read from its config.json: each change of the adjustment, and no other."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ CASES: dict[str, tuple[dict[str, Any], str, list[tuple[str, str]]]] = {
         "container_uuid",
         [("ab" * 16, "the container's own")],
     ),
-    "a container_uuid that is none": (
+    "a container_uuid that is not a UUID": (
         {"env": ("container_uuid=x",)},
         "container_uuid",
         [("x", "not an id128: systemd ignores it")],

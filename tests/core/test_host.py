@@ -1,4 +1,4 @@
-"""What the core is told of a machine."""
+"""The facts about a machine that the core gets."""
 
 from __future__ import annotations
 

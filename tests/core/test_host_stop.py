@@ -30,7 +30,7 @@ CASES: dict[str, tuple[dict[str, Any], str | None, list[str]]] = {
     "SIGTERM, which the host sends anyway": ({"annotations": annotated(stop_signal="SIGTERM")}, None, []),
     "one of its own": ({"annotations": {KILL_SIGNAL: "2"}}, None, []),
     "one of its own with a type": ({"annotations": {KILL_SIGNAL: "int32 2"}}, None, []),
-    "podman's for what it does not take for systemd": ({"annotations": {KILL_SIGNAL: "15"}}, None, ["37"]),
+    "podman's value for a container without systemd": ({"annotations": {KILL_SIGNAL: "15"}}, None, ["37"]),
     "podman's for systemd": ({"annotations": {KILL_SIGNAL: "37"}}, None, []),
     "no scope": ({"scope": False}, None, []),
     "nobody knows": ({"scope": None}, None, []),

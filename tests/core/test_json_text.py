@@ -1,4 +1,4 @@
-"""JSON as text: what does not change keeps its bytes, and what is no JSON is said where."""
+"""JSON as text: unchanged parts keep their bytes, and an error names its place."""
 
 from __future__ import annotations
 

@@ -99,9 +99,9 @@ def test_writable_bind_is_never_touched_and_all_else_is_done() -> None:
 
 
 LIMITS = {
-    "zero is none": (Settings({"cgroup.max_descendants": 0}), {}, []),
+    "zero is no limit": (Settings({"cgroup.max_descendants": 0}), {}, []),
     "other": (Settings({"cgroup.max_descendants": 50}), {}, ["50"]),
-    "own stays": (Settings(), {"unified": {"cgroup.max.descendants": "7"}}, []),
+    "the container's own is unchanged": (Settings(), {"unified": {"cgroup.max.descendants": "7"}}, []),
     "no namespace": (
         Settings(),
         {"namespaces": {"pid": ""}, "cgroup": Mount("/sys/fs/cgroup", "cgroup", "cgroup", ("rw",))},
@@ -339,7 +339,7 @@ IDS = {
     "exactly 32": ("a" * 32, {}, {}, "a" * 32),
     "short": ("abc", {}, {}, uuid5(OID, "abc")),
     "words": ("my-container-with-a-name-that-is-long", {}, {}, uuid5(OID, "my-container-with-a-name-that-is-long")),
-    "dashes are no digits": ("-" * 40, {}, {}, uuid5(OID, "-" * 40)),
+    "dashes are not digits": ("-" * 40, {}, {}, uuid5(OID, "-" * 40)),
     "words in a pod": ("web", KUBERNETES, {}, uuid5(POD_UID, "main")),
     "all zero": ("0" * 64, {}, {}, uuid5(OID, "0" * 64)),
     "pod asked by annotation": (ID, {**KUBERNETES, **annotated(machine_id="pod")}, {}, uuid5(POD_UID, "main")),

@@ -94,7 +94,7 @@ FACTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 # Two containers that differ, but not in what they get, or in the machine-id alone.
 OWN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "the ID": ({}, {"id": "ab" * 32}),
-    "an ID that is no hex": ({}, {"id": "name"}),
+    "an ID that is not hexadecimal": ({}, {"id": "name"}),
     "the name": ({"name": "main"}, {"name": "side"}),
     "the name, where an annotation speaks to none of them": (
         {"name": "main", "annotations": annotated(wanted="true")},
@@ -166,5 +166,5 @@ def test_each_variable_that_a_rule_looks_at_is_in_the_shape() -> None:
 
 
 def test_each_part_is_a_fact() -> None:
-    """A name that is none would leave its fact in the shape, but with what is the container's own."""
+    """An unknown name would leave its fact in the shape, with the container's own value."""
     assert {*IN_PART} <= {*Container.__slots__}

@@ -1,4 +1,4 @@
-"""Signals as they are written, and when a `kill` may be translated."""
+"""The spellings of signals, and when a `kill` may be translated."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_term(words: tuple[str, ...], term: bool) -> None:
     assert is_term(words) is term
 
 
-# /proc/PID/status as it was seen: systemd 252 and 257, runc's own init, an init that catches
+# /proc/PID/status, copied from: systemd 252 and 257, runc's own init, an init that catches
 SYSTEMD_252 = "Name:\tsystemd\nSigBlk:\t7fe3c0fe28014a03\nSigIgn:\t0000000000001000\nSigCgt:\t00000000000004ec\n"
 SYSTEMD_257 = "Name:\tsystemd\nSigBlk:\t7fefc1fe28014a03\nSigIgn:\t0000000000001000\nSigCgt:\t00000000000004ec\n"
 RUNC_INIT = "Name:\trunc:[2:INIT]\nSigBlk:\t0000000000000000\nSigCgt:\tfffffffd7fc1feff\n"

@@ -92,7 +92,7 @@ class Cri:
         return self.call("ContainerStatus", container_id=container_id).status
 
     def wait_booted(self, container_id: str, limit: int = 20) -> str:
-        """Wait for systemd in a container; its state (running, degraded) or what was last heard."""
+        """Wait for systemd in a container. Return its state (running, degraded), or the last output."""
         end = time.monotonic() + limit
         heard = "nothing"
         while time.monotonic() < end and self.status(container_id).state == RUNNING:

@@ -1,6 +1,6 @@
 """The directories and mounts that a kubelet gives a container, made without a kubelet.
 
-Law: what the engine is told is a path of its node; what is written is that path below `root`, where the node's files are from here.
+Law: the engine gets a path of its node; the files are written at that path below `root`, where the node's files are.
 """
 
 from collections.abc import Mapping
@@ -56,11 +56,11 @@ class Kubelet:
         return Mount(ACCOUNT_DIR, str(volume), readonly=True)
 
     def secret(self, pod: Pod, path: str, time: str, files: Mapping[str, str]) -> Mount:
-        """A Secret volume, as it is from TIME on."""
+        """A Secret volume with the version of TIME."""
         return Mount(path, str(self.written(pod, "secret", "secret", time, files)), readonly=True)
 
     def written(self, pod: Pod, kind: str, name: str, time: str, files: Mapping[str, str]) -> Path:
-        """The volume of a Secret or ConfigMap, as it is from TIME on.
+        """The volume of a Secret or ConfigMap with the version of TIME.
 
         Its files are links by way of `..data`, which one rename changes.
         """

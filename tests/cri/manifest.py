@@ -37,7 +37,7 @@ class Manifest:
 
     @property
     def template(self) -> Object:
-        """What has the pod's annotations and specification."""
+        """The object with the pod's annotations and specification."""
         made: Object = self.workload if self.workload["kind"] == "Pod" else self.workload["spec"]["template"]
         return made
 

@@ -67,7 +67,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class SELinux:
-    """An explicit SELinux label; what is empty is the engine's choice."""
+    """An explicit SELinux label; the engine chooses each empty part."""
 
     type: str = ""
     level: str = ""

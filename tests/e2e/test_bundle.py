@@ -18,7 +18,7 @@ from tests.e2e.lab.rootfs import IMAGES
 pytestmark = pytest.mark.engine
 
 PYTHON = f"{HOME}/current/python/bin/python3.13"
-# Every module of the package and of what it needs; then the files that are mapped into the interpreter.
+# Every module of the package and of its dependencies; then the files that are mapped into the interpreter.
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 sys.path.insert(0, "HOME/current/lib/oci-systemd")
@@ -118,10 +118,10 @@ def test_a_version_that_was_unpacked_by_hand_makes_itself_the_one_that_is_called
         for handler in "ab":
             node.run(f"{HOME}/bin/oci-systemd", "uninstall", "containerd", f"--handler={handler}")
         assert node.path("/etc/containerd/config.toml").read_text() == "version = 2\n"
-        assert node.path(f"{HOME}/current").is_symlink()  # what was put there by hand is taken away by hand
+        assert node.path(f"{HOME}/current").is_symlink()  # made by hand, so removed by hand
 
 
-# What it is made of
+# Its contents
 
 
 def test_the_tree_is_the_same_when_it_is_built_again(bundle: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.engine
 IMAGE = IMAGES["debian-13"]
 BUSY = "/sys/fs/cgroup/busy"
 CGROUP = ["nosuid", "noexec", "nodev", "relatime", "ro"]
-# linux.cgroupsPath, and what is said of it; runc takes a relative one from its own cgroup's parent.
+# linux.cgroupsPath, and the message about it; runc takes a relative one from its own cgroup's parent.
 PATHS = {
     "/": "the top of the hierarchy",
     "/..": "the top of the hierarchy",

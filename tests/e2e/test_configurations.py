@@ -1,6 +1,6 @@
 """Configurations that people really have, in front of the engines themselves: containerd 1.7 and 2.1, and dockerd.
 
-`install` asks the engine before it writes; here the engine is asked again, about what was written, by nothing of ours. The cases
+`install` asks the engine before it writes. Here the engine is asked again, about the written files, without our code. The cases
 are those of `tests/engines/real.py`.
 """
 
@@ -39,7 +39,7 @@ FOLDERS = (
 # Programs that the cases name, and the engine by the name that a distribution gives it.
 NAMED = (NVIDIA, "/usr/bin/gpu-runtime", "/usr/bin/shimpei")
 BROUGHT = ("/var/lib/rancher/k3s/data/current/bin", "/var/lib/k0s/bin", "/snap/microk8s/current/bin")
-PLAIN = ("", "runc", "crun")  # runtimes that nobody is told of
+PLAIN = ("", "runc", "crun")  # runtimes without a message
 LEFT_OUT: tuple[Any, ...] = ({}, [], "", 0, False, "podsandbox")  # what a dump has of a handler that says nothing
 
 
@@ -87,7 +87,7 @@ def snapshot(node: Node) -> dict[str, bytes]:
 
 
 def handlers(node: Node, main: str) -> tuple[dict[str, Any], str]:
-    """The handlers that containerd says to have, without what is left out, and the default one."""
+    """The handlers that containerd reports, without PLAIN, and the default one."""
     value = tomllib.loads(node.run("containerd", "--config", main, "config", "dump").stdout)
     plugins = value["plugins"]
     part = (plugins.get("io.containerd.cri.v1.runtime") or plugins["io.containerd.grpc.v1.cri"])["containerd"]
@@ -130,7 +130,7 @@ def test_the_engine_says_what_install_said(node: Node, name: str) -> None:
 
 
 def said(node: Node, case: Case) -> tuple[dict[str, Any], str]:
-    """What the engine says of its files as they are."""
+    """The engine's answer about its present files."""
     if case.engine == "docker":
         node.run("dockerd", "--validate", "--config-file", main_of(case))
         return {}, ""
@@ -138,7 +138,7 @@ def said(node: Node, case: Case) -> tuple[dict[str, Any], str]:
 
 
 def check(case: Case, before: tuple[dict[str, Any], str], after: tuple[dict[str, Any], str], *, default: bool) -> None:
-    """Our handler is there, made after the default one, and all else is what it was."""
+    """Our handler is there, a copy of the default one, and everything else is unchanged."""
     if case.engine == "docker" or any(path.endswith(".tmpl") for path in case.written):
         return
     (tables, chosen), (old, usual) = after, before

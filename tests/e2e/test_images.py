@@ -1,6 +1,6 @@
 """packaging/images: Debian's is built of Debian's packages without a registry, boots without a failed unit, and is small.
 
-The others need registries of theirs: tests/packaging/test_images.py reads what they share.
+The others need their own registries: tests/packaging/test_images.py reads what they share.
 """
 
 from __future__ import annotations

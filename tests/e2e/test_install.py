@@ -1,4 +1,4 @@
-"""`make install` and `make uninstall`: what is put where, with which paths written into it, and that nothing of it stays."""
+"""`make install` and `make uninstall`: which files go where, with which paths in them, and that all are removed."""
 
 import json
 import os

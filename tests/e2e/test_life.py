@@ -26,7 +26,7 @@ CONSOLE, ENVIRONMENT = "io.systemd.container.console", "io.systemd.container.env
 VARIABLES = {f"VALUE_{number}": value for number, value in enumerate(VALUES.values())}
 # What systemd 252 would read otherwise, in whatever form.
 NOT_CARRIED = ("both kinds of quotes", "a carriage return", "ESC, BEL, DEL")
-NOT_CARRIED_TOO = ("UTF-8 control character U+0085", "UTF-8 that is no character: U+FFFE")
+NOT_CARRIED_TOO = ("UTF-8 control character U+0085", "UTF-8 noncharacter: U+FFFE")
 LOST = {f"VALUE_{number}" for number, name in enumerate(VALUES) if name in (*NOT_CARRIED, *NOT_CARRIED_TOO)}
 UNITS = {
     "speaks": "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo by stdout; echo by stderr >&2'\n",
@@ -39,7 +39,7 @@ UNITS = {
 
 @dataclass
 class Life:
-    """What was seen of one container."""
+    """The observations of one container."""
 
     state: str = ""
     log: str = ""

@@ -24,7 +24,7 @@ WAITING = replace(INIT, command=WAIT)
 
 @dataclass(frozen=True)
 class Crowd:
-    """What became of all pods, and what it cost; latencies are those of a pod's three calls that lead to its start."""
+    """The result of all pods and their cost; latencies are those of a pod's three calls that lead to its start."""
 
     states: list[str]
     latencies: list[float]

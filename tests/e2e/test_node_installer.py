@@ -43,7 +43,7 @@ def job(tag: str, *args: str) -> Container:
 
 
 def files(node: Node) -> dict[str, tuple[int, object]]:
-    """All that is on the node: each file's mode and what it is."""
+    """Every file of the node, with its mode and content."""
     found: dict[str, tuple[int, object]] = {}
     for top in KEPT:
         for folder, folders, names in os.walk(node.path(top)):
@@ -55,7 +55,7 @@ def files(node: Node) -> dict[str, tuple[int, object]]:
 
 @dataclass
 class Story:
-    """What happened on one node, told once."""
+    """The events of one node, each once."""
 
     codes: dict[str, int] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
@@ -246,7 +246,7 @@ def test_the_engine_itself_is_asked_for_its_handlers(engine: Containerd, monkeyp
 
 @pytest.fixture
 def plugin(engine: Containerd, story: Story) -> Iterator[Guest]:
-    """The DaemonSet's pod: what it is given of the host is the folder of the engine's socket, and our settings."""
+    """The DaemonSet's pod: of the host it gets the folder of the engine's socket, and our settings."""
     mounts = [
         Mount("/var/run/nri", "/var/run/nri", readonly=True),
         Mount("/etc/oci-systemd", "/etc/oci-systemd", readonly=True),

@@ -1,4 +1,4 @@
-"""The plugin under real containerds: the container is the one that the wrapper makes, and nothing is lost as it goes and comes."""
+"""The plugin under real containerds: containers equal the wrapper's, and none is lost when the plugin stops and starts again."""
 
 import json
 import re
@@ -68,7 +68,7 @@ PARITY = {
 
 @dataclass
 class Made:
-    """A container as it came to be: its config.json, and what its first process sees."""
+    """A container: its config.json, and what its first process sees."""
 
     config: dict[str, Any]
     mounts: dict[str, tuple[str, ...]]
@@ -87,9 +87,9 @@ def made(engine: Containerd, title: str) -> Made:
 
 
 def visible(mountinfo: str) -> dict[str, tuple[str, ...]]:
-    """What is mounted where, as PID 1 has it: the type, and the options that a mount has of its own; the last one counts.
+    """PID 1's mounts: the type, and the mount's own options; the last one counts.
 
-    What systemd mounts itself once it runs is the same in both, and stays.
+    What systemd mounts itself is the same in both.
     """
     found = {}
     for line in IDS.sub("ID", mountinfo).splitlines():
@@ -231,7 +231,7 @@ def test_doctor_finds_it(engine: Containerd) -> None:
 
 
 def test_what_ran_before_is_told_where_it_should_have_been_adjusted(engine: Containerd) -> None:
-    """A privileged systemd boots as it was described; one that was adjusted is known again."""
+    """A privileged systemd boots unmodified; an adjusted one is recognised."""
     served = begin(engine, "served", Case())
     engine.stop_plugin()
     try:

@@ -1,4 +1,4 @@
-"""The recipe of docs/offline.md, as it stands there: from an empty directory to a systemd that runs, without an engine."""
+"""The recipe of docs/offline.md, word for word: from an empty directory to a systemd that runs, without an engine."""
 
 import re
 from pathlib import Path

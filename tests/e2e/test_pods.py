@@ -41,7 +41,7 @@ def empty_run_and_token(kubelet: Kubelet, pod: Pod) -> list[Mount]:
 
 @dataclass(frozen=True)
 class Boots(Case):
-    """A pod that boots, and what shell commands say in it; `by_wrapper`, what they say where NRI cannot do it."""
+    """A pod that boots, and the output of shell commands in it; `by_wrapper`: their output where NRI cannot do it."""
 
     shows: Mapping[str, str] = field(default_factory=dict)
     by_wrapper: Mapping[str, str] = field(default_factory=dict)
@@ -103,7 +103,7 @@ ALSO = "echo out; echo err >&2; exit 3"
 
 @dataclass
 class Life:
-    """What was seen of one pod; what never came stays empty."""
+    """The observations of one pod; what was never seen is empty."""
 
     case: Boots
     shows: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""Pods that get nothing, and pods that are refused: what is not wanted runs as described, and who asks in vain is told why."""
+"""Pods that get nothing, and pods that are refused: an unwanted pod runs unmodified, and a refused one gets the reason."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""packaging/kubernetes/pods: each file's pod runs as it stands, with the images' names replaced, and does what its comment says."""
+"""packaging/kubernetes/pods: each file's pod runs with only the images' names replaced, and does what its comment says."""
 
 from __future__ import annotations
 

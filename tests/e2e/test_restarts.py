@@ -1,4 +1,4 @@
-"""What stays the same when things start again: a container in its pod, and the engine under running pods."""
+"""Restarts that change nothing: of a container in its pod, and of the engine under running pods."""
 
 import uuid
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What docs/sandboxing.md tells people to write makes their services work; the blocks of the page are what is tried."""
+"""The blocks of docs/sandboxing.md make services work; they are tried word for word."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How a container is told to stop, at the moments and with the words that engines use."""
+"""Stopping a container at the moments and with the arguments that engines use."""
 
 import pytest
 

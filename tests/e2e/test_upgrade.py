@@ -57,7 +57,7 @@ class Installed:
         return code == 0 and "container_uuid" in (bundle / "config.json").read_text()
 
     def files(self) -> dict[str, str]:
-        """What is there, with where links lead."""
+        """Every path, with the targets of links."""
         found = {}
         for each in sorted(self.prefix.rglob("*")):
             name = str(each.relative_to(self.prefix))
@@ -208,7 +208,7 @@ def test_a_text_that_is_no_more_goes_with_an_upgrade(installed: Installed) -> No
 
 
 def test_an_installation_without_versions_is_replaced(tmp_path: Path) -> None:
-    """As it was made before there were versions: the package and what pip brought in one folder, and launchers in another."""
+    """The layout before there were versions: the package and its dependencies in one folder, and launchers in another."""
     there = Installed(tmp_path)
     assert there.make("install", "FLAT=yes").returncode == 0
     (there.lib / "click").mkdir()

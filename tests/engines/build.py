@@ -82,7 +82,7 @@ class Node(Files):
         return done
 
     def edit(self, old: str, new: str, path: str = "") -> None:
-        """What somebody else does to a file, the main one unless another is named."""
+        """Somebody else's edit of a file, by default the main one."""
         path = path or self.main
         assert old in self.files[path]
         self.files[path] = self.files[path].replace(old, new, 1)

@@ -1,4 +1,4 @@
-"""Configurations as people have them: what each is, which engines read it, and what has to come of it.
+"""Real configurations: what each is, which engines read it, and the expected result.
 
 The files are in `configurations`, each below a folder that is a root. They have the keys and the layout of what the named
 projects write (kind, minikube, kubespray, EKS, AKS, GKE, Bottlerocket, NVIDIA's toolkit and operator, kata-deploy, k3s, k0s,
@@ -28,7 +28,7 @@ class Case:
 
     `options`: what our handler of containerd has beside its program; `table`: what else it has of the default handler.
     `behind`: the program of the node's default handler, "" where nothing is said. `written`: the files that change. `refused` and
-    `as_default`: what is said where no handler, or no default one, can be had.
+    `as_default`: the message if no handler, or no default handler, is possible.
     """
 
     engine: str = "containerd"

@@ -107,7 +107,7 @@ CASES = {
     "imports with wildcards in their folder": Case(
         {MAIN: 'version = 3\nimports = ["/etc/*/*.toml"]\n'}, {MAIN, OURS}, BOTH[1:]
     ),
-    "imports of files that ours is none of": Case(
+    "imports of other files than ours": Case(
         {
             MAIN: 'version = 3\nimports = ["/etc/a.toml", "/etc/x/99-*.toml"]\n',
             "/etc/a.toml": f'[plugins."{V3}".containerd.runtimes.runc.options]\nSystemdCgroup = true\n',
@@ -284,7 +284,7 @@ LIKE = {
         {},
         {},
     ),
-    "what is set is copied": (
+    "set options are copied": (
         {
             "snapshotter": "stargz",
             "privileged_without_host_devices": True,
@@ -301,7 +301,7 @@ LIKE = {
         {"pod_annotations": ["example.com/*", "io.systemd.*", *PASSED[1:]]},
         {},
     ),
-    "what is no table or list is left out": ({"options": "x", "pod_annotations": "y"}, {}, {}),
+    "values of another type than a table or list are left out": ({"options": "x", "pod_annotations": "y"}, {}, {}),
 }
 
 
@@ -344,7 +344,7 @@ BASES = {
         {MAIN: f"version = 3\n[plugins.'{V3}'.containerd.runtimes.runc.options]\nBinaryName = '/opt/runc'\n"},
         "/opt/runc",
     ),
-    "the default one, where there is no runc": (
+    "the default one, without runc": (
         {
             MAIN: f'version = 2\n[plugins."{V2}".containerd]\ndefault_runtime_name = "b"\n[plugins."{V2}".containerd.runtimes]\n'
             f'a = {{runtime_type="{RUNC}", options={{BinaryName="/a"}}}}\n'
@@ -352,7 +352,7 @@ BASES = {
         },
         "/b",
     ),
-    "none that is no runc": (
+    "only runtimes of type runc": (
         {MAIN: f'version = 2\n[plugins."{V2}".containerd.runtimes]\nkata = {{runtime_type="io.containerd.kata.v2"}}'},
         "",
     ),
@@ -454,10 +454,10 @@ REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
     "no TOML": ({MAIN: "version = 2\n[x\n"}, "", r"invalid TOML: .*line 2.*unchanged"),
     "no TOML in an import": ({MAIN: 'version = 3\nimports = ["x"]\n', "/etc/containerd/x": "="}, "", "containerd/x: invalid TOML"),
     "a key twice": ({MAIN: "version = 2\nversion = 2\n"}, "", "line 2"),
-    "a version that is a word": ({MAIN: 'version = "3"\n'}, "", "version: unexpected value '3'"),
-    "imports that are a word": ({MAIN: 'version = 3\nimports = "/etc/x"\n'}, "", "imports: unexpected value '/etc/x'"),
-    "runtimes that are a word": ({MAIN: f'version = 2\n[plugins."{V2}".containerd]\nruntimes = 1\n'}, "", "is not a table"),
-    "a handler that is a word": ({MAIN: f'version = 2\n[plugins."{V2}".containerd.runtimes]\nsystemd = "x"\n'}, "", "value 'x'"),
+    "a version as a string": ({MAIN: 'version = "3"\n'}, "", "version: unexpected value '3'"),
+    "imports as a string": ({MAIN: 'version = 3\nimports = "/etc/x"\n'}, "", "imports: unexpected value '/etc/x'"),
+    "runtimes as a number": ({MAIN: f'version = 2\n[plugins."{V2}".containerd]\nruntimes = 1\n'}, "", "is not a table"),
+    "a handler as a string": ({MAIN: f'version = 2\n[plugins."{V2}".containerd.runtimes]\nsystemd = "x"\n'}, "", "value 'x'"),
     "plugins that are a list": ({MAIN: "version = 2\n[[plugins]]\n"}, "", "'plugins' is not a table"),
     "nested beyond measure": ({MAIN: "version = 2\nx = " + "[" * 150 + "]" * 150}, "", "more than 100 nested tables and lists"),
     "nested beyond reading": ({MAIN: "version = 2\nx = " + "[" * 9999}, "", "invalid TOML"),
@@ -584,7 +584,7 @@ REFUSED_TEMPLATES = {
         {},
         "only one of the lines",
     ),
-    "a block that is no TOML": (
+    "a block of invalid TOML": (
         {
             "config.toml": text("k3s-1.30.toml"),
             "config.toml.tmpl": "# oci-systemd: begin\n{{ x }}\n# oci-systemd: end\n",
@@ -608,7 +608,7 @@ def test_file_that_a_distribution_brings_is_not_made_for_it(main: str) -> None:
         Node("containerd", {}, main).install()
 
 
-# What is in the way
+# Obstacles
 
 IN_THE_WAY = {
     "a missing import": (

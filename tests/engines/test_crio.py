@@ -64,7 +64,7 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {**PACKAGED, f"{FOLDER}/sub/x~": '[crio.runtime]\ndefault_runtime = "runc"\n'},
         {"runtime_root": "/run/runc", "monitor_path": CONMON},
     ),
-    "what is no table": (
+    "a string in place of a table": (
         {MAIN: '[crio.runtime]\ndefault_runtime = "runc"\n[crio.runtime.runtimes]\nrunc = "x"\n', f"{FOLDER}/a": "crio = 1"},
         {"runtime_root": "/run/runc"},
     ),

@@ -1,4 +1,4 @@
-"""Our runtime in Docker's daemon.json: strict JSON in any layout, and a word on what is wrong where it is none."""
+"""Our runtime in Docker's daemon.json: strict JSON in any layout, and an error that names the place of invalid JSON."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ REFUSED: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "nothing that is known": ("x", '{"runtimes": {"x": {}}}', {}, "runtime 'x': already exists"),
     "a word": ("x", '{"runtimes": {"x": "y"}}', {}, "runtimes.x: unexpected value 'y'"),
     "runtimes in a list": ("x", '{"runtimes": []}', {}, "'runtimes' is not a table"),
-    "a default that is no word": (
+    "a default that is not a string": (
         "x",
         '{"default-runtime": 1}',
         {"default": True},

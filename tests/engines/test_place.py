@@ -1,4 +1,4 @@
-"""Which engine a machine has, and how it is told of a change."""
+"""Which engine a machine has, and how it learns of a change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Install and uninstall with somebody else at work in between: what they wrote stays, and what is ours goes.
+"""Install and uninstall with somebody else's edits in between: their text is unchanged, and ours is removed.
 
 Also: two handlers side by side, and what an older or a killed version of us has left.
 """
@@ -314,14 +314,14 @@ def test_two_handlers_go_in_any_order(
 
 
 def said(node: Node) -> Any:
-    """What an engine makes of the files: of containerd's what it merges; of others' what is not one of our list entries."""
+    """The engine's view of the files: containerd's merged configuration; of others, all but our list entries."""
     if node.engine == "containerd":
         return handlers(node.files, node.main, int(node.version[:1] or 2))
     return {path: without_lists(value) for path, value in _says(node).items()}
 
 
 def without_lists(value: dict[str, Any]) -> dict[str, Any]:
-    """A handler that is gone may be named in podman's lists until the last one of ours goes; that changes nothing."""
+    """podman's lists may name a removed handler until our last one is removed; that has no effect."""
     return {
         key: without_lists(each) if isinstance(each, dict) else each
         for key, each in value.items()
@@ -389,7 +389,7 @@ def test_record_with_a_field_to_come_is_read() -> None:
 
 @pytest.mark.parametrize("engine", ["containerd", "crio", "docker", "podman"])
 def test_what_a_killed_install_left_is_made_whole(engine: str) -> None:
-    """The record is written first and removed last: whatever else was not done by then, the next one knows what is ours."""
+    """The record is written first and removed last: after an interruption the next run knows our files."""
     files = {MAIN: DEBIAN} if engine == "containerd" else {}
     for done in range(4):
         node = Node(engine, files)
@@ -422,7 +422,7 @@ class Restless(Node):
 
 
 def test_plan_is_made_of_files_as_they_were_at_one_time() -> None:
-    """It tells what it was made of, so that what somebody wrote meanwhile is found out when it is carried out."""
+    """A plan holds the files' old content, so that somebody's edit in between is found when it is carried out."""
     made = plan.install("docker", "systemd", Restless("docker", {DAEMON: "{}"}), needs("docker"))
     assert [change.old for change in made.changes if change.path == DAEMON] == ["{}"]
     node = Node("docker", {DAEMON: "{}"})
@@ -440,7 +440,7 @@ def needs(engine: str) -> Callable[[plan.Tree], list[Edit]]:
     )
 
 
-# A stub, which is a file of ours whole
+# A stub, a whole file of ours
 
 
 def stubbed(files: dict[str, str], runtime: str = "/usr/bin/crun") -> tuple[Node, str]:
@@ -484,7 +484,7 @@ def test_stub_that_somebody_changed_stays_until_it_goes() -> None:
     assert node.files == {path: f"{node.stub[0].value}# mine\n"}
 
 
-# What is said
+# Messages
 
 
 KEPT: dict[str, tuple[Change, str]] = {
@@ -496,7 +496,7 @@ KEPT: dict[str, tuple[Change, str]] = {
         turn('default_runtime_name = "systemd"', "default_runtime_name = 1"),
         f"{MAIN}: plugins.{V2}.containerd.default_runtime_name: changed since install; left unchanged (1)",
     ),
-    "our table is a word by now": (
+    "our table was replaced by a string": (
         lambda node: node.files.update({MAIN: f'version = 2\nplugins."{V2}".containerd.runtimes = {{systemd="x"}}'}),
         f"{MAIN}: plugins.{V2}.containerd.runtimes.systemd: changed since install; left unchanged ('x')",
     ),

@@ -1,4 +1,4 @@
-"""Our runtime in a drop-in of podman. Its lists are replaced as wholes, so that ours hold what was in effect before."""
+"""Our runtime in a drop-in of podman. A drop-in replaces whole lists, so ours repeat the entries in effect before."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Any], dict[str, Any]]] = {
         {"hooks_dir": ["/a", {"append": True}, HOOKS]},
     ),
     "nothing": ({}, {"runtime": "/opt/mine"}, {}),
-    "what is no table or list": (
+    "a string in place of a table or list": (
         {MAIN: '[engine]\nruntimes = 1\nhooks_dir = "x"\nruntime_supports_json = 1\n', f"{FOLDER}/a.conf": "engine = 1"},
         {"hooks": HOOKS},
         {"runtime_supports_json": [*JSON, "systemd"], "hooks_dir": [*DIRS, HOOKS]},

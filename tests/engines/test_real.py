@@ -1,4 +1,4 @@
-"""Our handler in configurations that people really have: where it goes, what it is like, and that the bytes come back.
+"""Our handler in real configurations: where it goes, its options, and that uninstall restores every byte.
 
 `tests/e2e/test_configurations.py` asks the engines themselves about the same cases.
 """

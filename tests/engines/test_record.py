@@ -1,4 +1,4 @@
-"""The record of what was written: it comes back as it was, and what is none is told with what it is for."""
+"""The record of what was written: it is read back unchanged, and an invalid one is an error that says what it is for."""
 
 from __future__ import annotations
 
@@ -47,24 +47,24 @@ DAMAGED: dict[str, Any] = {
     "no JSON": "{",
     "nothing": "",
     "a list": [],
-    "a word": "x",
+    "a string": "x",
     "null": None,
     "no version": {key: each for key, each in value().items() if key != "version"},
     "nothing but a version": {"version": 1},
-    "entries that are none": value(entries={}) | {"entries": 1},
-    "an entry that is none": value(entries=["x"]),
+    "entries that are not a list": value(entries={}) | {"entries": 1},
+    "an entry that is not an object": value(entries=["x"]),
     "an entry without its place": value(entries=[{"file": "/a"}]),
     "a file that is a number": value(**entry(file=1)),
-    "a place that is a word": value(**entry(at="version")),
+    "a place as a string": value(**entry(at="version")),
     "a place of numbers": value(**entry(at=[1])),
     "a text that is a number": value(**entry(was=1)),
-    "a count that is a word": value(**entry(made="1")),
-    "handlers that are a word": value(**entry(handlers="ab")),
+    "a count as a string": value(**entry(made="1")),
+    "handlers as a string": value(**entry(handlers="ab")),
     "pieces of numbers": value(pieces=[{"file": "/a", "handler": "a", "was": 1, "now": ""}]),
-    "originals that are none": value(originals=[1]),
-    "files in a word": value(created="/a"),
+    "originals that are not an object": value(originals=[1]),
+    "files as a string": value(created="/a"),
     "folders of lists": value(folders=[[]]),
-    "the whole of a file that is no text": value(**entry(at=[])),
+    "a whole file in a format without text": value(**entry(at=[])),
     "a file that is ours as a whole and in parts": value(
         entries=[*value()["entries"], *value(**entry(file="/b"))["entries"]]
     ),
@@ -99,7 +99,7 @@ def test_nothing_is_done_with_a_damaged_record(damage: str) -> None:
 
 
 def test_record_that_was_removed_is_made_anew_of_what_is_not_there_by_hand() -> None:
-    """What was ours counts as somebody's then, and stays; what is missing of it is ours."""
+    """Existing text then counts as somebody else's and is unchanged; only what install adds is ours."""
     node = Node("docker", {"/etc/docker/daemon.json": "{}"})
     node.install(default=True)
     node.files = node.others

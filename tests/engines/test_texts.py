@@ -48,8 +48,8 @@ REMOVED: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("t",),
         "[a]\n\n[b]\n",
     ),
-    "the comment of the next one stays": ("[t]\nx = 1\n\n# of b\n[b]\n", ("t",), "\n# of b\n[b]\n"),
-    "a comment behind it stays": ("[t]\nx = 1\n# the end\n", ("t",), "# the end\n"),
+    "the next table's comment is unchanged": ("[t]\nx = 1\n\n# of b\n[b]\n", ("t",), "\n# of b\n[b]\n"),
+    "a comment after it is unchanged": ("[t]\nx = 1\n# the end\n", ("t",), "# the end\n"),
     "a comment in it goes": ("[t]\n# of x\nx = 1 # one\n[b]\n", ("t",), "[b]\n"),
     "lists in it that look like tables": ('[t]\nx = [\n  ["[b]"],\n  []\n]\n[b]\n', ("t",), "[b]\n"),
     "text in it that looks like a table": ('[t]\nx = """\n[b]\n"""\n[b]\ny = 1\n', ("t",), "[b]\ny = 1\n"),
@@ -212,7 +212,7 @@ def test_file_with_nothing_left_in_it_is_bare(given: str, start: str, bare: bool
 
 
 def test_change_that_tomlkit_cannot_make_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it writes is read back by another parser; whatever it raises is no traceback of ours."""
+    """Another parser reads its text back; every error is a Problem."""
     text = Toml("f", "t = { x = 1 }\n")
     monkeypatch.setattr("oci_systemd.engines.texts.toml.tomlkit.dumps", lambda document: "t = { x = 7 }\n")
     with pytest.raises(Problem, match="f: cannot be changed safely"):
@@ -221,7 +221,7 @@ def test_change_that_tomlkit_cannot_make_is_refused(monkeypatch: pytest.MonkeyPa
 
 
 ON_A_LINE = {
-    "its comment stays": ("  x = 'a#b' # c # d\n", "x", '  x = "new" # c # d\n'),
+    "its comment is unchanged": ("  x = 'a#b' # c # d\n", "x", '  x = "new" # c # d\n'),
     "signs in its name": ('"x=#"=1#c\r\n', "x=#", '"x=#"="new"#c\r\n'),
     "an open line": ("x = 1", "x", 'x = "new"'),
     "a list": ("x = [ 1, '#' ]  # [\n", "x", 'x = "new"  # [\n'),

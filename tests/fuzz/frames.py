@@ -30,7 +30,7 @@ def check(data: bytes) -> None:
 
 
 def outcome(pieces: list[bytes]) -> list[frames.Message] | None:
-    """The messages in these pieces; None where they are none."""
+    """The messages in these pieces; None if they are invalid."""
     state = frames.Frames()
     found: list[frames.Message] = []
     try:

@@ -1,6 +1,6 @@
-"""A config.json from bytes to bytes. Any bytes give a text that says what was decided, or a Problem, nothing else.
+"""A config.json from bytes to bytes. Any bytes give the decision and a text, or a Problem.
 
-The whole way of a `create`: parse, read, decide, apply, patch. What was patched parses to what was applied, and adjusting
+All steps of a `create`: parse, read, decide, apply, patch. The patched text parses to the applied spec, and adjusting
 it again changes nothing.
 """
 

@@ -186,7 +186,7 @@ ENGINES: dict[str, tuple[dict[str, Any], str, str]] = {
     "no driver said": ({"drivers": {"runc": True}}, FAIL, "different cgroup drivers"),
     "annotations that stop": ({"passed": {"systemd": ["io.systemd.*"]}}, WARN, "does not pass on all our annotations"),
     "older process": ({"stale": True}, WARN, "has changed since it started"),
-    "files that cannot be read": ({"problem": "/etc/x is no TOML"}, FAIL, "is no TOML"),
+    "files that cannot be read": ({"problem": "/etc/x: invalid TOML"}, FAIL, "invalid TOML"),
 }
 
 

@@ -25,7 +25,7 @@ from tests.shells.test_cli_transaction import Cri
 
 
 def findings(root: Path, engine: str) -> list[Finding]:
-    """What is said of an engine below a root."""
+    """The messages about an engine below a root."""
     machine: Machine = GOOD
     found = facts.engine(Tree(str(root)), engine, ENGINES[engine].PLACES[-1])
     return list(CHECKS["engines"](Facts(machine, engines=[found])))

@@ -1,4 +1,4 @@
-"""What is in use of a node's limits: counted over /proc, estimated where processes hide, and what is said of it."""
+"""Use of a node's limits: counted over /proc, estimated where processes are hidden, and the messages about it."""
 
 from __future__ import annotations
 

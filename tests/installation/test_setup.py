@@ -1,4 +1,4 @@
-"""Installing and uninstalling, beyond what plans do: what is asked of the engine, what is told, and what is never forgotten."""
+"""Installing and uninstalling beyond plans: questions to the engine, messages, and files of ours that must be found again."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_handler_that_somebody_wrote_is_told_and_stays_on_record(lacks: bool, ro
 
 
 SAYS = """#!/bin/sh
-# Prints what it was told to print; a version where it is asked for one.
+# Prints the given text, or a version if asked for one.
 case $* in *--version*) echo containerd 2.1.9; exit ;; esac
 %s
 """
@@ -199,7 +199,7 @@ def test_plan_that_would_not_be_in_effect_is_not_written(script: str, said: str,
     assert said in refused(asked, "install", "containerd")
 
 
-# How each engine is called, and what it says then.
+# The call of each engine, and its output.
 ENGINES = {
     "crio, which prints what it merged": ("crio", "[ ! -d $4 ] || cat $4/*; echo", "", ""),
     "crio, where a later file wins": (
@@ -266,7 +266,7 @@ def test_uninstall_that_the_engine_would_not_notice_is_told(asked: Path) -> None
 
 
 def test_files_are_copied_with_their_imports_and_nothing_else(asked: Path) -> None:
-    """The copy is a tree of its own: absolute imports lead into it, relative ones stay."""
+    """The copy is a separate tree: absolute imports lead into it, relative ones are unchanged."""
     (asked / "bin/dirname").symlink_to("busybox")
     config(asked / MAIN, 'version = 3\nimports = ["/etc/more/*.toml", "conf.d/a.toml"]\n')
     config(asked / "etc/more/b.toml", 'version = 3\n[plugins.x]\na = "/etc/more"\n')

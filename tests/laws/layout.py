@@ -134,7 +134,7 @@ fresh: SearchStrategy[Any] = st.recursive(
 
 
 class Edited:
-    """A value after random edits that copy along their path and share all else; `kept` is what they left, by its new place."""
+    """A value after random edits that copy along their path and share the rest; `kept`: the unchanged parts by new place."""
 
     def __init__(self, draw: Draw, document: Node, value: Any) -> None:
         self.draw = draw

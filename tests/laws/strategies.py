@@ -121,7 +121,7 @@ commands = st.one_of(
     ),
     st.lists(odd_text, max_size=3),
 )
-# What may stand in an annotation of ours: right and wrong, by key.
+# Values of our annotations, valid and invalid, by key.
 WORDS: dict[str, list[str]] = {
     a.WANTED: ["true", "true", "true", "false", "auto", "yes", "", " true "],
     a.CGROUP: ["rw", "ro", "RW", ""],
@@ -229,7 +229,7 @@ labels = st.one_of(
 
 
 def put(spec: dict[str, Any], path: str, value: object) -> None:
-    """Set the member at `path`; what is in the way and is no object gives way."""
+    """Set the member at `path`; a value in the way that is not an object is replaced."""
     *folders, last = path.split(".")
     for name in folders:
         if not isinstance(spec.get(name), dict):
@@ -262,7 +262,7 @@ MEMBERS: dict[str, SearchStrategy[Any]] = {
 
 @st.composite
 def specs(draw: DrawFn) -> dict[str, Any]:
-    """A real spec, changed in members that the core reads; every type there stays right."""
+    """A real spec, changed in members that the core reads; every type is still valid."""
     spec = copy.deepcopy(VALUES[draw(st.sampled_from(sorted(VALUES)))])
     for path in draw(st.lists(st.sampled_from(sorted(MEMBERS)), max_size=3, unique=True)):
         put(spec, path, draw(MEMBERS[path]))

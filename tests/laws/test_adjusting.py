@@ -268,7 +268,7 @@ def test_nothing_else_changes(spec: Any, world: World) -> None:
 
 
 def _rest(spec: Any) -> Any:
-    """The spec without what the contract changes; what is empty counts as not there."""
+    """The spec without the contract's changes; an empty member counts as missing."""
     spec = copy.deepcopy(spec)
     process, linux = spec.get("process") or {}, spec.get("linux") or {}
     spec.pop("mounts", None)

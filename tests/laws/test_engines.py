@@ -1,5 +1,5 @@
-"""Whatever the layout of a configuration file: what is taken back right away gives its very bytes, what is added is exactly
-what was wanted, and what cannot be done is a Problem and nothing else.
+"""For every layout of a configuration file: removing an addition restores the bytes, an addition adds exactly the wanted
+keys, and every failure is a Problem.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def same(value: object) -> str:
 
 
 def with_edits(value: dict[str, Any], edits: list[Edit], file: str) -> dict[str, Any]:
-    """`value` and what is wanted, put there by nothing but the keys."""
+    """`value` with the wanted keys set."""
     new = copy.deepcopy(value)
     for edit in edits:
         if edit.file != file:
@@ -266,7 +266,7 @@ STEPS = st.one_of(
 
 
 def user_edit(kind: int, number: int, engine: str, given: str) -> str:
-    """What somebody does to a file, with us in it or not."""
+    """Somebody else's edit of a file, with or without our text."""
     if engine == "docker":
         if not given.strip():
             return f'{{"user{number}": 1}}'

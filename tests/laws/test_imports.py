@@ -33,7 +33,7 @@ def room(path: Path) -> str:
 
 
 def imports(tree: ast.AST, *, top: bool = False, typing: bool = True) -> Iterator[str]:
-    """The modules that are imported below `tree`: at the top alone, and without those for type checkers, where told so."""
+    """The modules that are imported below `tree`: on request only at the top level and without those for type checkers."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -1,4 +1,4 @@
-"""A patched text says what it should, and what did not change keeps its bytes, whatever the layout and the edits."""
+"""A patched text has the wanted value, and unchanged parts keep their bytes, for every layout and edit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The launcher's grep may catch too much, never too little: what it passes by, Python would have left alone without a word."""
+"""The launcher's grep may match too much, never too little: Python would leave every skipped spec alone, without a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A hostile root file system, on a real disk: nothing outside is reached, and what is told is what the core needs to know."""
+"""A hostile root file system on a real disk: nothing outside is reached, and the core gets the right facts."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _place(links: dict[str, str], path: str) -> str:
 
 @given(links(), st.sampled_from(PLACES))
 def test_a_file_outside_is_never_what_is_told(found: dict[str, str], path: str) -> None:
-    """Links lead out of the root by `..` and by absolute paths; the machine's own /etc/passwd stays where it is."""
+    """Links lead out of the root by `..` and by absolute paths; the machine's own /etc/passwd is unchanged."""
     with tempfile.TemporaryDirectory() as folder:
         outside = Path(folder, "outside")
         outside.write_bytes(CONTENTS[ELF])

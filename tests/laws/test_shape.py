@@ -32,7 +32,7 @@ def outcome(given: Container, world: World) -> Adjustment | str:
 
 
 def same(first: Container, second: Container, world: World) -> None:
-    """That `second` gets what is known from `first`."""
+    """Check that `second` gets the remembered answer of `first`."""
     known, found = outcome(first, world), outcome(second, world)
     if isinstance(known, str) or isinstance(found, str):
         assert known == found

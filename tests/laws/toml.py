@@ -31,7 +31,7 @@ BLANKS = ["", "", "", " ", "  ", "\t", "    "]
 
 @dataclass
 class Table:
-    """Keys with the text of their values, and the tables below; each key as it is spelled."""
+    """Keys, as spelled, with the text of their values, and the tables below."""
 
     leaves: dict[str, str] = field(default_factory=dict)
     tables: dict[str, Table] = field(default_factory=dict)

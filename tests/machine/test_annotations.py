@@ -15,7 +15,7 @@ ASKS = "io.systemd.container=true"
 STOP = "io.systemd.container.stop-signal"
 KILLED = 128 + 9
 SHELL = "--entrypoint=sh"
-WORDS = ("-c", "true; exec /sbin/init")  # its first word is no init, and where it ends cannot be seen
+WORDS = ("-c", "true; exec /sbin/init")  # its first word is not an init, and its last command cannot be read
 
 
 def annotated(engine: str, machine: Machine, *annotations: str) -> Cli:

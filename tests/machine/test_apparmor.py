@@ -1,4 +1,4 @@
-"""AppArmor enforcing: systemd boots under each engine's default profile; with CAP_SYS_ADMIN it does not, and is told so."""
+"""AppArmor enforcing: systemd boots under each engine's default profile; with CAP_SYS_ADMIN it does not, and a message says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pods in containerd with the systemd cgroup driver: systemd boots, has its container's id, and stops when the kubelet says so."""
+"""Pods in containerd with the systemd cgroup driver: systemd boots, has its container's id, and stops at the kubelet's signal."""
 
 from concurrent.futures import Future
 

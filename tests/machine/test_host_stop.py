@@ -1,4 +1,4 @@
-"""The machine's own systemd stops a container's scope, as `systemctl stop` and a shutdown do: what is in it ends in order."""
+"""The machine's own systemd stops a container's scope, as `systemctl stop` and a shutdown do: its services stop in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A handler comes and goes on a node whose engines run: systemd tells them, and what they say of themselves counts."""
+"""Installing and removing a handler while the engines run: systemd reloads them, and their own answers are checked."""
 
 import json
 import tomllib
@@ -27,7 +27,7 @@ def in_docker(machine: Machine) -> Any:
     return json.loads(machine.output("docker", "info", "--format", "{{json .Runtimes}}"))
 
 
-# What an engine has in effect, and how it is told of a new one: Docker reads itself again, its containers go on.
+# How an engine shows what is in effect, and how it learns of a change: Docker reloads its files, and its containers keep running.
 ENGINES: dict[str, tuple[Callable[[Machine], Any], str]] = {
     "containerd": (in_containerd, "systemctl restart containerd"),
     "docker": (in_docker, "systemctl reload docker"),

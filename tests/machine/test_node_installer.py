@@ -53,7 +53,7 @@ def state(guest: PodGuest) -> str:
 
 
 def run(node: Kubelet, *words: str) -> tuple[int, str]:
-    """The exit code of the installer's pod, and what it said."""
+    """The exit code and the log of the installer's pod."""
     command = (PROGRAM, words[0], "containerd", "--root=/host", "--restart=auto", f"--handler={HANDLER}", *words[1:])
     with node.pod("runc", NAME, *command, rights=INSTALLER) as guest:
         until(lambda: state(guest), str(EXITED).__eq__, TO_END)

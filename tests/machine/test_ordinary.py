@@ -1,4 +1,4 @@
-"""Ordinary containers through the wrapper do and say what they do under the real runtime, step by step, in every engine."""
+"""Ordinary containers behave and print the same through the wrapper as under the real runtime, step by step, in every engine."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,7 +16,7 @@ from tests.machine.lab.together import together
 
 pytestmark = pytest.mark.engine
 
-# What is not the runtime's doing is left out: a filter alone costs libseccomp two seconds here.
+# Left out because the runtime does not do it: a filter alone costs libseccomp two seconds here.
 RUN = ["--network=none", "--security-opt=seccomp=unconfined"]
 
 
@@ -70,7 +70,7 @@ STEPS = [
 
 @pytest.fixture(scope="module")
 def pairs() -> dict[str, Pair]:
-    """What was said in each case so far."""
+    """The output of each case so far."""
     return {}
 
 

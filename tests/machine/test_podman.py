@@ -24,7 +24,7 @@ class Way(NamedTuple):
 
 
 VOLUME = "volume"  # an image that says VOLUME /sys/fs/cgroup
-OFF = ["--network=none", "--systemd=false"]  # podman's own mode, which would hide what is ours
+OFF = ["--network=none", "--systemd=false"]  # without podman's own mode, which would hide our changes
 STOP = "--stop-signal=SIGRTMIN+3"  # a hook sees no stop
 WAYS = {
     "wrapper-runc-rootful": Way("root", ["--runtime", WRAPPERS["runc"]], OFF),

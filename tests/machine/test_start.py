@@ -1,4 +1,4 @@
-"""docs/start.md: each `docker run` and `podman run` line runs as it stands, with IMAGE replaced, and does what the page says."""
+"""docs/start.md: each `docker run` and `podman run` line runs with only IMAGE replaced, and does what the page says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""README.md's starts with Docker and podman, as they stand there: each ends in a systemd that runs, and that stops cleanly."""
+"""README.md's starts with Docker and podman, word for word: each ends in a running systemd that stops cleanly."""
 
 import pytest
 

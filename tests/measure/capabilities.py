@@ -60,7 +60,7 @@ def _row(where: Node, granted: Sequence[str]) -> list[str]:
 
 
 def _seen(where: Node, version: str, granted: Sequence[str]) -> tuple[str, str]:
-    """What fails in a container with these capabilities: units of the image's own, and what is asked for."""
+    """The failures in a container with these capabilities: units of the image, and the units that are asked for."""
 
     def grant(spec: Spec) -> None:
         names = [f"CAP_{name}" for name in granted]

@@ -32,7 +32,7 @@ VALUES = {
     "UTF-8: `äß€😀`": "äß€😀",
     "UTF-8 control character U+0085": "a\u0085",
     "UTF-8 without a width: U+200B, U+FEFF": "a\u200b\ufeff",
-    "UTF-8 that is no character: U+FFFE": "a\ufffe",
+    "UTF-8 noncharacter: U+FFFE": "a\ufffe",
     "`a systemd.setenv=OTHER=1 emergency`": "a systemd.setenv=OTHER=1 emergency",
     "64 KiB": "x" * 65536,
     "64 KiB of words": "xyz " * 16384,
@@ -58,7 +58,7 @@ def as_argument(node: Node, image: RootFS, value: str) -> str | None:
 
 
 def by_annotation(node: Node, image: RootFS) -> dict[str, str | None]:
-    """The same of all values in one container, by what they are called in the table."""
+    """The same for all values in one container, by their names in the table."""
     variables = {f"MEASURED_{number}": value for number, value in enumerate(VALUES.values())}
     with Container(node, image) as container:
         ask(container, variables)

@@ -45,7 +45,7 @@ def shown(code: int | None) -> str:
 
 
 def by_versions(measure: Callable[[str], int | None]) -> str:
-    """One cell: what was measured with each systemd, side by side."""
+    """One cell: the values measured with each systemd, side by side."""
     with ThreadPoolExecutor() as pool:
         return same(dict(zip(SYSTEMD, map(shown, pool.map(measure, SYSTEMD)), strict=True)))
 

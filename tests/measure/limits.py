@@ -1,6 +1,6 @@
 """docs/limits.md: what a systemd container and its shim take of a node's limits. Needs root and QEMU; four minutes.
 
-Law: it is measured on an emulated node, whose cgroups have all controllers: a shim watches memory.events where there is one.
+Law: the emulated node's cgroups have all controllers: a shim watches memory.events only if it exists.
 """
 
 from __future__ import annotations

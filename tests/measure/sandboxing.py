@@ -116,7 +116,7 @@ def admin(spec: Spec) -> None:
 
 
 def mapped(spec: Spec) -> None:
-    """A user namespace. Whom its IDs are mapped to makes no difference to what is allowed in it."""
+    """A user namespace. The mapping of its IDs does not change what is allowed in it."""
     spec["linux"]["namespaces"].append({"type": "user"})
     identity = [{"containerID": 0, "hostID": 0, "size": 65536}]
     spec["linux"] |= {"uidMappings": identity, "gidMappings": identity}

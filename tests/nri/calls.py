@@ -1,4 +1,4 @@
-"""A plugin to be asked directly, without a connection, and what it says."""
+"""Call a plugin directly, without a connection, and read its log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Asked:
         self.plugin.serve_runtime(takes_args=takes_args)
 
     def ask(self, method: str, message: Any = None, *, service: str = SERVICE) -> Any:
-        """The Response to a call; what is left to do is done."""
+        """Return the Response to a call, after the plugin's deferred work is done."""
         payload = message.SerializeToString() if message is not None else b""
         request = MESSAGES["Request"](service=service, method=method, payload=payload)
         response = MESSAGES["Response"].FromString(self.plugin.answer(request.SerializeToString()))

@@ -1,6 +1,6 @@
 """A model of what a runtime does with a ContainerAdjustment: NRI's Generator (nri, pkg/runtime-tools/generate/generate.go).
 
-It knows nothing of the plugin. The same in NRI v0.3 to v0.12, for what an adjustment of ours holds; the live pods check it.
+It does not import the plugin. NRI v0.3 to v0.12 agree on all parts of our adjustments; the live pods check it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def merged(spec: dict[str, Any], adjustment: Any) -> dict[str, Any]:
 
 
 def _env(spec: dict[str, Any], changes: list[tuple[str, str]]) -> None:
-    """AdjustEnv: what is there is replaced where it first stands, what is new comes last, what has no `=` is lost."""
+    """AdjustEnv: an existing variable is replaced in its place, a new one comes last, an entry without `=` is lost."""
     if not changes:
         return
     env: dict[str, str] = {}
@@ -77,7 +77,7 @@ def order(mount: dict[str, Any]) -> tuple[int, str]:
 
 
 def seen(spec: dict[str, Any]) -> dict[str, tuple[str, str, tuple[str, ...]]]:
-    """What is mounted where, in a Debian, once every mount has been made; what is hidden is left out."""
+    """The visible mounts in a Debian after every mount has been made."""
     mounts = spec["mounts"]
     destinations = [each["destination"] for each in mounts]
     tree = Tree(DEBIAN.links, destinations)

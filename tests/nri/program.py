@@ -22,7 +22,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 class Program:
-    """`oci-systemd nri` with OPTIONS; what it says is in the file `log`."""
+    """`oci-systemd nri` with OPTIONS; the file `log` has its output."""
 
     def __init__(self, folder: Path, *options: str, env: Mapping[str, str] | None = None, **popen: Any) -> None:
         self.log = folder / "log"

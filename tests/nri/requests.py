@@ -20,7 +20,7 @@ MOUNTS = [
 
 
 def spec(*args: str, mounts: Any = (), annotations: Any = None, env: Any = ("PATH=/bin",)) -> dict[str, Any]:
-    """A small spec; ARGS are its command, systemd's where there are none."""
+    """A small spec with the command ARGS, by default systemd's."""
     return {
         "process": {"args": [*(args or ("/sbin/init",))], "env": [*env], "user": {"uid": 0}},
         "mounts": [*MOUNTS, *mounts],

@@ -1,6 +1,6 @@
-"""A runtime's end of NRI, as its versions are: what they call, in which order, and what they take for an answer.
+"""The runtime's side of NRI, by version: its calls, their order, and the answers that it accepts.
 
-It frames what it sends as Go's writers do, and reads with the same `Frames` as the plugin: two ends of one protocol.
+It frames its messages as Go's writers do, and reads with the same `Frames` as the plugin.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ class Runtime:
         self.listener: socket.socket | None = None
 
     def start(self) -> None:
-        """As NRI does: what is there goes, and the socket is made anew."""
+        """As NRI does: remove an existing socket, and make a new one."""
         self.path.unlink(missing_ok=True)
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.listener.bind(str(self.path))

@@ -1,4 +1,4 @@
-"""A remembered answer is the one that would be worked out now, and what is remembered is bounded."""
+"""A remembered answer equals a new one, and the memory for them is bounded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OTHER_ID = "ab" * 32
 
 
 def answered(asked: Asked, message: Any) -> tuple[Any, Any]:
-    """What is answered, an adjustment or a sentence, and what is logged of it."""
+    """The answer, an adjustment or a sentence, and its log lines."""
     try:
         answer: Any = asked.create(message)
     except AssertionError as failure:
@@ -38,7 +38,7 @@ def told(entry: Entry) -> Any:
 
 
 def same_after(first: Any, second: Any, *, settings: Settings | None = None, host: Host | None = None) -> bool:
-    """That `second` is answered after `first` as it is alone; whether the answer was a remembered one."""
+    """Check that `second` gets the same answer after `first` as alone. Return whether it was a remembered one."""
     one, other = (Asked(settings, host) for _ in range(2))
     answered(one, first)
     before = known(one)

@@ -62,7 +62,7 @@ def test_a_containers_own_annotation_wins_over_its_pods() -> None:
     assert container(parts(given), selinux=False).annotations[a.WANTED] == "false"
 
 
-# What NRI cannot do, and the words in which it is told.
+# What NRI cannot do, and the message about it.
 BEYOND: dict[str, tuple[dict[str, Any], str]] = {
     "an AppArmor profile": ({"annotations": {a.APPARMOR: "mine"}}, "AppArmor profile mine"),
     "remove the AppArmor profile": ({"annotations": {a.APPARMOR: "unconfined"}}, "remove the AppArmor profile"),

@@ -164,7 +164,7 @@ def test_a_formatter_s_fault_costs_no_line(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_nobody_else_s_logging_is_in_it(reader: int) -> None:
-    """What a library tells the root logger is no line of ours, and ours are not told to it."""
+    """A library's record to the root logger does not reach our log, nor ours the root logger."""
     seen: list[logging.LogRecord] = []
 
     class Seen(logging.Handler):

@@ -90,7 +90,7 @@ def is_text(value: Any) -> bool:
 
 
 def is_clear(spec: dict[str, Any]) -> bool:
-    """Whether each mount and each variable of ours stands there once, and each namespace."""
+    """Return whether each mount, variable and namespace of ours is there exactly once."""
     mounts = [each["destination"] for each in spec["mounts"]]
     namespaces = [each["type"] for each in (spec.get("linux") or {}).get("namespaces") or ()]
     env = [each.partition("=")[0] for each in (spec.get("process") or {}).get("env") or ()]

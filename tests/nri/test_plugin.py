@@ -56,7 +56,7 @@ def test_what_is_not_wanted_gets_nothing(given: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("given", UNWANTED.values(), ids=UNWANTED)
 def test_what_is_not_wanted_never_fails(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a settings file that is none, and with a fault of ours."""
+    """With an invalid settings file, and with a fault of ours."""
     if given["process"]["args"] != ["/sbin/init"]:
         elsewhere = Asked(Settings(problem=SettingsError("line 7 is wrong")), Host(cgroup_v2=False))
         assert elsewhere.create(request(given)) is None
@@ -73,7 +73,7 @@ def broken(*given: object) -> Any:
 REFUSED = {
     "a wrong value": (spec(annotations={a.WANTED: "yes"}), Asked(), '"true", "false" or "auto"'),
     "no cgroup v2": (spec("/entrypoint", annotations=ASKS), Asked(host=Host(cgroup_v2=False)), "not cgroup v2"),
-    "settings that are none": (spec(), Asked(Settings(problem=SettingsError("line 7 is wrong"))), "line 7 is wrong"),
+    "invalid settings": (spec(), Asked(Settings(problem=SettingsError("line 7 is wrong"))), "line 7 is wrong"),
     "a cgroup that nobody may have": (
         spec("/bin/sh", annotations={a.CGROUP: "rw"}),
         Asked(Settings({"security.allow": []})),
@@ -182,7 +182,7 @@ def test_verbose_shows_request_and_adjustment() -> None:
 
 
 def test_verbose_shows_what_is_none_as_it_came() -> None:
-    """A part that is no message costs the showing nothing, and the answer neither."""
+    """An invalid part breaks neither the answer nor the logged request."""
     asked = Asked()
     given = PARTS["CreateContainerRequest"](container={"mounts": [b"\xff"]})
     assert asked.create(given) is None

@@ -93,7 +93,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 
 def serves(peer: Peer) -> bool:
-    """Whether it adjusts what it should and leaves alone what it should not."""
+    """Return whether it adjusts a systemd container and leaves another one alone."""
     return peer.create(SYSTEMD) is not None and peer.create(SHELL) is None
 
 
@@ -227,7 +227,7 @@ def test_a_runtime_that_says_nothing_is_given_up(place: Place) -> None:
 
 
 def test_a_runtime_that_hangs_is_waited_for(place: Place) -> None:
-    """It may be busy: as long as it is connected, nothing is lost."""
+    """It may be busy: while it is connected, no container is lost."""
     _, _, peer = place.both()
     time.sleep(6)
     assert serves(peer)
@@ -451,7 +451,7 @@ def test_connections_that_say_nothing_take_nothing_from_the_plugin(place: Place)
 
 
 class Shy:
-    """A look at the node for which there are no means, as often as `times` says."""
+    """Reading the node's facts fails `times` times for lack of descriptors."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -487,7 +487,7 @@ class Quiet:
 
 
 class Told:
-    """A log that keeps what it is told."""
+    """A log that keeps its lines."""
 
     def __init__(self, told: list[Entry]) -> None:
         self.told = told
@@ -497,7 +497,7 @@ class Told:
 
 
 WRONG = {
-    "an index that is none": (["--idx", "7"], "--idx '7': invalid value"),
+    "an invalid index": (["--idx", "7"], "--idx '7': invalid value"),
     "a name that none takes": (["--name", "a b"], "--name 'a b'"),
     "no address": (["--metrics", "x"], "use HOST:PORT"),
     "an address of another's": (["--metrics", "192.0.2.1:1"], "cannot listen"),

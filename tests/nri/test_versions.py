@@ -1,4 +1,4 @@
-"""Which runtimes act on arguments, by what they tell at Configure."""
+"""Which runtimes act on arguments, by their Configure request."""
 
 from __future__ import annotations
 

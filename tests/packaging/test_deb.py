@@ -1,4 +1,4 @@
-"""The Debian package on Debian 12 and 13: it works once it is installed, keeps what is the owner's, and leaves nothing behind."""
+"""The Debian package on Debian 12 and 13: it works after installation, keeps the owner's files, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ RECORDS = "/etc/oci-systemd/engines"
 LIB = "/usr/lib/oci-systemd"
 CURRENT = f"{LIB}/current"
 UNIT = "oci-systemd-nri.service"
-# What dpkg, apt and man-db keep for themselves, and what is no file of the node's.
+# Files of dpkg, apt and man-db.
 OTHERS = re.compile(
     r"/(proc|sys|dev|run|tmp|lab|source|\.old|var/(lib/(dpkg|apt|containers?d?|docker|kubelet)|cache|log/(dpkg\.log|apt|alternatives\.log)))(/|$)"
 )
@@ -115,7 +115,7 @@ def change_settings(node: Node) -> str:
 
 
 def files(node: Node) -> dict[str, str]:
-    """Every path of the node, with what it holds."""
+    """Every path of the node, with its content."""
     top = node.path("/")
     found = {}
     for folder, folders, names in os.walk(top):

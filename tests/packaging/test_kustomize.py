@@ -59,7 +59,7 @@ COMPONENTS = {
 
 @cache
 def kubectl() -> str:
-    """One that knows components; where there is none, a reason to skip, but in CI to fail."""
+    """A kustomize with components; without one the test is skipped, in CI it fails."""
     program = shutil.which("kubectl") or ""
     said = subprocess.run([program, "version", "--client"], capture_output=True, text=True).stdout if program else ""
     found = re.search(r"Kustomize Version: v(\d+)", said)
@@ -258,7 +258,7 @@ def test_the_quota_is_for_the_priority_class_of_every_pod(name: str, tmp_path: P
 
 
 def test_every_probe_that_executes_has_time_on_a_busy_node() -> None:
-    """The default is one second, in which an exec of a loaded node may not even have begun."""
+    """The default is one second: on a loaded node the exec may not have started by then."""
     files = (KUSTOMIZE.parent / "kubernetes").rglob("*.yaml")
     given = [each for file in files for each in yaml.safe_load_all(file.read_text())]
     found = [*probes(given), *(probe for name in OVERLAYS for probe in probes([*overlay(name)]))]

@@ -1,4 +1,4 @@
-"""The pristine roots cover what the documents name, and see what is left behind. They run themselves by `make pristine`."""
+"""The pristine roots cover every target in the documents, and find leftovers. `make pristine` runs them."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def module_name(path: Path) -> str:
     return ".".join(path.relative_to(SOURCE).with_suffix("").parts)
 
 
-# What is left behind
+# Leftovers
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A root with one package, whose list names paths as they were before /usr was merged."""
+    """A root with one package, whose list has the paths from before the merge of /usr."""
     write(tmp_path / "usr/lib/old", "old")
     write(tmp_path / "usr/sbin/program", "program")
     write(tmp_path / "var/lib/dpkg/info/old.list", "/.\n/lib\n/lib/old\n")

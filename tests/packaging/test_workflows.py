@@ -1,4 +1,4 @@
-"""GitHub's workflows: the linters have nothing to say, each job has its bounds and rights, and what they call is there."""
+"""GitHub's workflows: the linters find nothing, each job has its bounds and rights, and every called file exists."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WORKFLOWS = sorted((SOURCE / ".github/workflows").glob("*.yml"))
 YAMLLINT = """{extends: default, rules: {document-start: disable, line-length: {max: 132}, truthy: {check-keys: false},
     comments: {min-spaces-from-content: 1}}}"""
 PINNED = re.compile(r"uses: ([-\w]+/[-\w/]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)")
-# What a workflow names of the tree; what it makes itself is below build.
+# Files of the tree that a workflow names; its own output is below build.
 PATHS = re.compile(r"(?<![\w/.$])(?:\./)?((?:\.ci|\.github|oci_systemd|packaging|tests)/[-\w./]+\w|CHANGELOG\.md)")
 
 workflows = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -62,7 +62,7 @@ def test_yamllint_has_nothing_to_say() -> None:
 
 
 def test_actionlint_has_nothing_to_say() -> None:
-    """With shellcheck for what is run, where that is there."""
+    """Include shellcheck for `run`, if it is installed."""
     shellcheck = Path(sys.executable).with_name("shellcheck")
     options = [f"-shellcheck={shellcheck}"] if shellcheck.exists() else []
     assert said(program("actionlint"), "-no-color", *options, *WORKFLOWS) == ""
@@ -115,7 +115,7 @@ def test_a_checkout_leaves_no_token_behind(path: Path) -> None:
 
 @workflows
 def test_no_script_has_an_expression_in_it(path: Path) -> None:
-    """What somebody else may have written, as a tag's name, comes by a variable: it is no part of the script."""
+    """Somebody else's text, such as a tag's name, reaches a script only in a variable."""
     assert [script for script in scripts(path) if "${{" in script] == []
 
 

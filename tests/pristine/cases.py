@@ -1,4 +1,4 @@
-"""What is typed on a fresh machine, and what must be true afterwards.
+"""The commands typed on a fresh machine, and the expected results.
 
 Invariant: each case has a root of its own, so that a target that works only after another one fails here.
 """

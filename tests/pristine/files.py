@@ -1,4 +1,4 @@
-"""What a root has, and what was left in it.
+"""The files of a root, and the leftovers in it.
 
 Invariant: what packages own is theirs, as are the places that their scripts make.
 """
@@ -22,7 +22,7 @@ Listing = dict[str, tuple[int | str, ...]]
 
 
 def listing(root: Path) -> Listing:
-    """Every path below ROOT, with its mode and owner; with its size and time, or where it leads, where it is no directory."""
+    """Every path below ROOT with its mode and owner; for files also size and time, for links the target."""
     found: Listing = {}
     for place, folders, files in os.walk(root):
         if Path(place) == root:
@@ -42,13 +42,13 @@ def facts(path: Path) -> tuple[int | str, ...]:
 
 
 def packaged(root: Path) -> set[str]:
-    """The paths that dpkg has on its lists, as they are where /usr is merged."""
+    """The paths on dpkg's lists, converted to the merged /usr."""
     lists = (root / "var/lib/dpkg/info").glob("*.list")
     return {MERGED.sub("/usr/", line, count=1) for each in lists for line in each.read_text().splitlines()}
 
 
 def left(before: Listing, root: Path) -> list[str]:
-    """What is not as it was in BEFORE, one sentence each."""
+    """The differences from BEFORE, one sentence each."""
     after, owned = listing(root), packaged(root)
     changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
     return [

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-# Copied as they are; what is missing here is missing there.
+# Copied unchanged; a file that is missing here is missing there.
 FILES = ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf", "/etc/xdg/pip")
 PIP = re.compile(r"PIP_(?!CACHE_DIR$)\w+")
 OTHERS = re.compile(r"(?i:https?|no|all)_proxy|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE")

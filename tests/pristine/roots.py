@@ -11,7 +11,7 @@ from tests.pristine import network
 
 INCLUDE = ("make", "git", "ca-certificates")
 ROOTS = {"12": RootFS("pristine-12", "bookworm", INCLUDE), "13": RootFS("pristine-13", "trixie", INCLUDE)}
-# What pip fetched, in both of its formats; what it built itself is made anew in every root.
+# pip's downloads, in both of its formats; every root makes its own builds.
 FETCHED = CACHE / "pristine-pip"
 FORMATS = ("http", "http-v2")
 CLONE = "oci-systemd"
@@ -56,7 +56,7 @@ class Root(Node):
         self.run("chown", "-R", f"{owner}:", self.directory)
 
     def type(self, line: str, log: IO[bytes]) -> int:
-        """Type LINE, which begins with its prompt, in the clone; its exit code. What it says is added to LOG."""
+        """Type LINE, which begins with its prompt, in the clone. Return its exit code, and append its output to LOG."""
         prompt, _, command = line.partition(" ")
         user = {"#": "root", "$": "user"}[prompt]
         environ = network.environ() | {

@@ -1,4 +1,4 @@
-"""`oci-systemd install` and `uninstall` on a root file system in a folder: what is printed, written, refused and left alone."""
+"""`oci-systemd install` and `uninstall` below a folder: output, written files, and unchanged files."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_default_is_set_and_given_up(engine: str, root: Path) -> None:
 
 
 def test_default_has_the_runtime_behind_it_that_was_the_default(root: Path) -> None:
-    """Once more, the engine's own is what it would be without us: of CRI-O runc, though crun comes first elsewhere."""
+    """Installed again, the runtime is still the engine's own default: for CRI-O runc, though crun comes first elsewhere."""
     config(
         root / "etc/crio/crio.conf",
         '[crio.runtime]\ndefault_runtime = "runc"\n[crio.runtime.runtimes.runc]\nruntime_path = "/usr/sbin/runc"\n'
@@ -221,7 +221,7 @@ RUNTIMES = {
     "one that is not there": ("kata", "real runtime 'kata': not found"),
     "a path that is not": ("/opt/kata", "real runtime '/opt/kata': not found"),
     "a relative path": ("./runc", "--runtime './runc': invalid; use an absolute path"),
-    "a file that is no program": ("/etc/passwd", "not found, or is"),
+    "a file that is not executable": ("/etc/passwd", "not found, or is"),
     "ourselves": (f"/{LAUNCHER}", "not found, or is oci-systemd-runtime itself"),
     "ourselves by a link": ("/usr/bin/link", "not found, or is oci-systemd-runtime itself"),
     "a path that no script holds": ("/opt/my crun", "unsupported in a script"),
@@ -300,7 +300,7 @@ def test_launcher_is_found_or_named(place: str, root: Path) -> None:
 
 
 def test_launcher_is_named_by_its_own_folder_not_by_a_link_to_it(root: Path) -> None:
-    """/bin is one on every merged /usr, and the hooks lie beside the launcher."""
+    """/bin is a link on every merged /usr, and the hooks lie beside the launcher."""
     (root / "bin").symlink_to("usr/bin")
     done(root, "install", "podman", "--hook")
     assert f'["/{LAUNCHER}"]' in (root / "etc/containers/containers.conf.d/50-oci-systemd.conf").read_text().replace(

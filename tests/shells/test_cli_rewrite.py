@@ -1,4 +1,4 @@
-"""`oci-systemd rewrite`, in-process: what it prints, what it writes, and how it ends."""
+"""`oci-systemd rewrite`, in-process: its output, its files and its exit code."""
 
 import json
 import re
@@ -178,7 +178,7 @@ SETTINGS = {
     "a TOML string": ('tmpfs.size="10%"', '"size=10%"'),
     "a boolean": ("tmpfs.copy_up=true", '"tmpcopyup"'),
     "a number": ("cgroup.max_descendants=7", '"cgroup.max.descendants":"7"'),
-    "a number for a word": ("stop.signal=37", '"io.systemd.container.stop-signal":"37"'),
+    "a number for a string": ("stop.signal=37", '"io.systemd.container.stop-signal":"37"'),
     "a TOML list": ('tmpfs.paths=["/run", "/srv"]', '"destination":"/srv"'),
     "a list with commas": ("tmpfs.paths=/run, /srv", '"destination":"/srv"'),
     "an empty list": ("tmpfs.paths=", '"container=other"'),
@@ -203,7 +203,7 @@ def test_set_stands_over_the_settings_file(tmp_path: Path) -> None:
 
 ANNOTATIONS = {
     "asks": (UNWANTED, ("io.systemd.container=true",), '"container=other"'),
-    "stays where nothing else is done": (UNWANTED, ("a=b=c",), '"a": "b=c"'),
+    "is kept without another change": (UNWANTED, ("a=b=c",), '"a": "b=c"'),
     "replaces": (POD, ("io.systemd.container=false",), '"io.systemd.container":"false"'),
     "several": (UNWANTED, ("a=1", "b=2"), '"b": "2"'),
     "odd text": (UNWANTED, ('a="\\\n\x1b',), '"a": "\\"\\\\\\n\\u001b"'),

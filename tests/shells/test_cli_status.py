@@ -212,7 +212,7 @@ def test_of_a_bundle_that_was_rewritten_offline_nobody_knows_who_stops_it(node: 
 
 BUNDLES = {
     "that is gone": ("/nope", "cannot read: No such file or directory"),
-    "that is not told": ("", "runc state: no bundle"),
+    "an unknown bundle": ("", "runc state: no bundle"),
 }
 
 

@@ -141,7 +141,7 @@ NAMES = {
     "an escape": ("a\x1b[31m", "state.json", []),
     "a newline": ("a\n", "state.json", []),
     "two words": ("a b", "state.json", []),
-    "a letter that is no ASCII": ("\u00e4", "state.json", []),
+    "a letter outside ASCII": ("\u00e4", "state.json", []),
 }
 
 
@@ -178,7 +178,7 @@ ODD = {
     "no status": {"id": "x"},
     "wrong types": {"status": 1, "pid": "2", "bundle": [], "annotations": "x"},
     "null": {"status": None, "pid": None, "bundle": None, "annotations": None},
-    "a PID that is none": {"pid": 1 << 80},
+    "an impossible PID": {"pid": 1 << 80},
     "a negative one": {"pid": -1},
     "no number": {"pid": True},
 }

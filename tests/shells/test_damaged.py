@@ -98,7 +98,7 @@ INTERPRETERS: dict[str, Callable[[Path], str]] = {
     "garbage": garbage,
     "crashing": crashing,
     "saying something else": talkative,
-    "ending without a word": lambda folder: "/bin/true",
+    "ending without output": lambda folder: "/bin/true",
 }
 
 

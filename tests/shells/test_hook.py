@@ -222,7 +222,7 @@ def test_it_loads_nothing_heavy(text: str, bundle: Path, tmp_path: Path) -> None
 
 @pytest.fixture
 def launcher(tmp_path: Path) -> str:
-    """The launcher as it is installed, with an interpreter that says which entry it is given."""
+    """The installed launcher, with an interpreter that prints the entry it gets."""
     interpreter = tmp_path / "python"
     interpreter.write_text('#!/bin/sh\nshift\nprintf "%s\\n" "$@"\n')
     interpreter.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The node's label: what the API server is asked for, and what is made of its answer. The server is a real one, with TLS."""
+"""The node's label: the request to the API server, and the use of its answer. The server is a real one, with TLS."""
 
 import json
 import os
@@ -26,7 +26,7 @@ DENIED = 'nodes "node-1" is forbidden: User cannot patch resource "nodes"'
 
 
 class Api(HTTPServer):
-    """An API server with one node that has `labels`, and keeps what it was asked. Another `status` than 200 answers everything."""
+    """An API server with one node that has `labels`, and that keeps the requests. A `status` other than 200 answers everything."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -86,7 +86,7 @@ def certificate(folder: Path, extensions: str = "full") -> tuple[Path, Path]:
 
 
 def strict(**words: Any) -> ssl.SSLContext:
-    """The default context as it is since Python 3.13."""
+    """The default context since Python 3.13."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(**words)
     context.verify_flags |= ssl.VERIFY_X509_STRICT

@@ -1,4 +1,4 @@
-"""What goes through the wrapper unchanged, and at what it starts Python."""
+"""Which calls go through the wrapper unchanged, and which ones start Python."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ FIDELITY = {
     "wanted create": ["create", "--bundle", "@WANTED@", "ID"],
     "help of create": ["create", "--help"],
     "help of run": ["run", "-h"],
-    "exec of a word": ["exec", "ID", "create", "a b", "", "*", "ü", "-"],
+    "exec of a command": ["exec", "ID", "create", "a b", "", "*", "ü", "-"],
     "kill of an unknown container": ["--root", "/r", "kill", "ID", "TERM"],
     "hundreds of words": ["exec", "ID", "kill", *(f"word {number}" for number in range(800))],
 }
@@ -170,7 +170,7 @@ def test_real_runtime_sees_what_a_direct_call_shows_it(wrapper: Wrapper, words: 
 
 
 def _without_what_sh_adds(seen: dict[str, str]) -> dict[str, object]:
-    """A POSIX sh sets PWD (README lists it) and may order the environment anew; all else must be there as it was given."""
+    """A POSIX sh sets PWD (README lists it) and may reorder the environment; every other variable must be unchanged."""
     environ = sorted(entry for entry in seen[".environ"].split("\0") if not entry.startswith(("PWD=", "OLDPWD=")))
     return {**seen, ".environ": environ, ".fds": _fds(seen[".fds"])}
 

@@ -226,7 +226,7 @@ BROKEN = {
     "wrong value": "[log]\n\nlevel = 5\n",
     "unknown key": "[tmpfs]\nsizes = 1\n",
     "wrong value of a dotted key": "# why\nlog.level = 5\n",
-    "dotted key that is no table's": "tmpfs.size.x = 1\n",
+    "dotted key outside a table": "tmpfs.size.x = 1\n",
     "dotted key of a table that a header made": "[tmpfs]\n[log]\ntmpfs.size = 5\n",
     "key twice": "tmpfs.copy_up = true\n[tmpfs]\ncopy_up = true\n",
 }
@@ -723,7 +723,7 @@ DOUBTS: dict[str, dict[str, Any]] = {
     "no annotations": {"annotations": None},
     "no PID": {"pid": 0},
     "PID of nobody": {"pid": 2**22 + 1},
-    "PID that is no number": {"pid": "1"},
+    "PID that is not a number": {"pid": "1"},
 }
 
 

@@ -1,4 +1,4 @@
-"""The host's own stop, from the ways in: the wrapper sees what its runtime was told, the hook and `rewrite` what podman wrote."""
+"""The host's own stop, in each entry: the wrapper reads its arguments, the hook and `rewrite` podman's annotation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def settings(folder: Path) -> dict[str, str]:
 CALLS = {
     "the systemd driver": (["--systemd-cgroup"], SLICE, True),
     "crun's manager": (["--cgroup-manager=systemd"], PLAIN, True),
-    "a path alone is no proof": ([], SLICE, False),
+    "a path alone is not enough": ([], SLICE, False),
     "turned off": (["--systemd-cgroup=false"], SLICE, False),
 }
 

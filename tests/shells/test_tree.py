@@ -322,7 +322,7 @@ def test_an_interrupted_change_is_put_back(filled: Tree) -> None:
     pytest.fail("it is never asked for so often")
 
 
-# Every call that may fail does so once. An audit hook cannot be taken off again, so that there is one, which is told when.
+# Every call that may fail does so once. An audit hook cannot be removed, so there is one, which gets the time to act.
 FAILING: list[int] = []
 EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.chmod", "os.chown", "os.rmdir")
 
@@ -340,7 +340,7 @@ sys.addaudithook(fail)
 
 
 def test_whatever_call_fails_all_is_as_it_was(filled: Tree) -> None:
-    """What cannot be removed from beside the files may stay there, and goes at the next change."""
+    """A leftover beside the files that cannot be removed is removed at the next change."""
     before = everything(filled.root)
     failed = 0
     for count in range(1, 200):

@@ -236,7 +236,7 @@ CALLERS = {
         "7",
         ["1-aaaa", "2-bbbb"],
     ),
-    "a monitor that will call what is current": (
+    "a monitor that will call the current version": (
         f"/usr/bin/conmon -b /b -r {HOME}/bin/oci-systemd-runtime",
         "7",
         ["2-bbbb"],
@@ -362,7 +362,7 @@ def installer(root: Path, old: Version, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def test_a_tree_goes_once_the_engine_was_told(installer: Path) -> None:
-    """Until then it serves the handler, and would start what is gone."""
+    """Until then it serves the handler, and would start a removed program."""
     done(installer, "install", "containerd")
     assert present(installer) == ["1-aaaa"]
     assert done(installer, "uninstall", "containerd")[-1] == "next: systemctl restart containerd"

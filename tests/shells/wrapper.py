@@ -1,4 +1,4 @@
-"""The launcher as it is installed, in front of a fake real runtime that writes down how it was started."""
+"""The installed launcher in front of a fake real runtime that writes down its arguments."""
 
 from __future__ import annotations
 

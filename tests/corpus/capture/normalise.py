@@ -3,7 +3,7 @@
     python3 -m tests.corpus.capture.normalise RAW CORPUS
 
 RAW/ENGINE/CASE.json becomes CORPUS/ENGINE/CASE.json; RAW/ENGINE/names.txt, if it is there, says which ID becomes which.
-Text is replaced by text of the same kind in place, so that the engine's formatting, order and escapes stay to the byte.
+Text is replaced by text of the same kind in place, so that the engine's formatting, order and escapes are unchanged.
 Anything else that shows where the capture ran is an error.
 """
 

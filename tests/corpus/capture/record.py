@@ -90,7 +90,7 @@ def wait_for(ready: Callable[[], bool], what: str, limit: float = 30) -> None:
 
 
 def run(*command: str) -> str:
-    """Run a command; what it printed."""
+    """Run a command and return its output."""
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 

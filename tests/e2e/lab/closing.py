@@ -1,4 +1,4 @@
-"""What is closed at the end of its `with`."""
+"""A base class for objects that are closed at the end of a `with`."""
 
 from abc import ABC, abstractmethod
 from types import TracebackType

@@ -26,7 +26,7 @@ UNITS = Path(__file__).with_name("units")
 
 
 class Container(Closing):
-    """The wrapper is called by `call`; what is asked of the container meanwhile goes to the same wrapper."""
+    """`call` starts the wrapper; questions about the container go to the same wrapper."""
 
     def __init__(self, node: Node, image: RootFS, *, terminal: bool = False) -> None:
         self.node = node
@@ -40,14 +40,14 @@ class Container(Closing):
         if terminal:
             self.terminal = Terminal(self.files("terminal"))
 
-    # What it is made of
+    # Its parts
 
     def files(self, inside: str) -> Path:
         return self.node.path(self.bundle) / inside
 
     @property
     def layer(self) -> Path:
-        """The container's root file system without what is mounted in it; it outlives the container's processes."""
+        """The container's root file system without its mounts; it exists longer than the container's processes."""
         return self.files("rootfs")
 
     def _layer(self, image: RootFS) -> None:
@@ -149,7 +149,7 @@ class Container(Closing):
             self.terminal.said.decode(errors="replace") if self.terminal else ""
         )
 
-    # What is seen of it
+    # Its state, read from outside
 
     @property
     def proc(self) -> Path:

@@ -90,7 +90,7 @@ class Containerd:
         self.node.run("oci-systemd", "install", "containerd", f"--handler={CRUN_HANDLER}", crun)
 
     def _program(self, name: str) -> str:
-        """Where the node finds it: the one that drops limits, where there is one."""
+        """Its path on the node: the launcher that drops limits, if there is one."""
         return self.node.run("sh", "-c", f"command -v {name}").stdout.strip()
 
     def uninstall_handlers(self, *options: str) -> None:
@@ -131,7 +131,7 @@ class Containerd:
         return PLAIN.get(name, name) if self.has_plugin else name
 
     def part(self, newer: str) -> dict[str, Any]:
-        """A part of CRI's configuration as it is in effect at the next start; containerd 1.x has only one."""
+        """A part of CRI's configuration that is in effect at the next start; containerd 1.x has only one."""
         plugins = tomllib.loads(self.node.run("containerd", "config", "dump").stdout)["plugins"]
         part: dict[str, Any] = plugins.get(f"io.containerd.cri.v1.{newer}") or plugins["io.containerd.grpc.v1.cri"]
         return part

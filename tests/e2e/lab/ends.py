@@ -1,6 +1,6 @@
 """How a machine in a container may end, and what exit code its engine sees then: ENDS is the table of docs/exit-codes.md.
 
-Law: an end that is no end (`code` None) leaves the container running.
+Law: after an end without a code (`code` None) the container is still running.
 """
 
 from collections.abc import Callable

@@ -29,7 +29,7 @@ class Life:
 
 
 def live(container: Container) -> Life:
-    """From a container that has just been started to one that was told to end; what never came stays empty."""
+    """A container's life from its start to its stop; what was never seen is empty."""
     life = Life(container.id, state=container.system_state())
     if life.state in ("running", "degraded"):
         look(container, life)

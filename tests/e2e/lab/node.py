@@ -20,7 +20,7 @@ SCRIPT = Path(__file__).with_name("node.sh")
 WITHOUT_LIMITS = Path(__file__).with_name("without-limits.sh")
 SITE = "/opt/site"  # where a node has what the command line needs
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# An overlay is no place for the upper directory of another, nor can it be mounted with other owners (idmapped).
+# An overlay cannot hold the upper directory of another one, and cannot be mounted with other owners (idmapped).
 OWN = [f":/var/lib/{each}:mode=755" for each in ("containerd", "containers", "docker", "kubelet")]
 # Enters the cgroup named first, from outside of the namespaces, and becomes the rest.
 ENTER = 'echo $$ >"$0" && exec "$@"'
@@ -30,7 +30,7 @@ class Node(Closing):
     """Commands run in it by `run`; its files are seen from outside by `path`; its containers are below its /sys/fs/cgroup."""
 
     mounts: Sequence[str] = (*OWN, f"{CACHE}:/lab:ro", f"{SOURCE}:/source:ro")
-    """What is mounted in it, as node.sh takes it."""
+    """Its mounts, in the form that node.sh reads."""
 
     def __init__(self, rootfs: RootFS) -> None:
         self.rootfs = rootfs
@@ -73,7 +73,7 @@ class Node(Closing):
     def run(
         self, *words: str, check: bool = True, env: Mapping[str, str] | None = None, output: IO[bytes] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run WORDS in the node. With OUTPUT what they and their children say goes there, and nothing waits for them."""
+        """Run WORDS in the node. With OUTPUT their output and that of their children goes there, and nothing waits for them."""
         target = output or subprocess.PIPE
         done = subprocess.run(
             self.command(words),
@@ -105,10 +105,10 @@ class Node(Closing):
         self._daemons.append(daemon)
 
     def stop(self, log: str) -> None:
-        """End the daemon that writes LOG, and wait for its end. What it started lives on."""
+        """Stop the daemon that writes LOG, and wait for its end. Its children keep running."""
         self.run("sh", "-c", f"kill $(cat {log}.pid); while kill -0 $(cat {log}.pid); do sleep 0.05; done 2>/dev/null")
 
-    # What is installed in it
+    # Installing in it
 
     def install(self) -> None:
         """Install this source tree as a user would, and a settings file where the hierarchy is mounted without nsdelegate."""

@@ -1,6 +1,6 @@
 """Pods on a node, made and removed as the kubelet does.
 
-Law: a pod that is closed leaves no container, no bundle and no cgroup; what it left is an error.
+Law: a closed pod leaves no container, no bundle and no cgroup; anything left is an error.
 """
 
 from collections.abc import Callable, Mapping, Sequence

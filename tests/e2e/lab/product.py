@@ -18,7 +18,7 @@ OUT = SOURCE / "build"
 
 
 def call_make(*words: str, source: Path = SOURCE, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Make as a user would call it: what an outer make was told is not for this one."""
+    """Call make as a user does, without the variables of an outer make."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     command = ["make", "-C", str(source), *words]
     with noise():
@@ -26,7 +26,7 @@ def call_make(*words: str, source: Path = SOURCE, **environment: str) -> subproc
 
 
 def make(*words: str, out: Path = OUT, fresh: bool = False) -> str:
-    """What make prints, of what it builds into OUT; Debian's packages come anew where it is to be FRESH."""
+    """Build into OUT and return make's output. With FRESH, Debian's packages are downloaded again."""
     if not fresh and out != OUT:
         lend(out)
     done = call_make(f"PYTHON={sys.executable}", f"BUILD={out}", *words)

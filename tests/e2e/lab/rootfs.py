@@ -1,6 +1,6 @@
 """Root file systems for the lab: images to boot and nodes to boot them on, made once and kept in a cache.
 
-Law: what is in the cache is whole. A tree is built beside its place and renamed into it, and a marker says what is in it.
+Law: every tree in the cache is complete. It is built beside its place and renamed, and a marker lists its contents.
 """
 
 import fcntl

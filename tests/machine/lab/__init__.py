@@ -1,1 +1,1 @@
-"""The machine's lab: its disks, the machine itself, and what its engines are told."""
+"""The machine's lab: its disks, the machine itself, and the configuration of its engines."""

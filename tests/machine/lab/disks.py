@@ -1,6 +1,6 @@
 """The machine's two disks: its own file system, made of Debian packages and nothing else, and its engines' stores.
 
-Law: what is there is whole, and a key beside it says what it is made of; no machine writes to it.
+Law: a disk in the cache is complete, and a key beside it names its contents; no machine writes to it.
 """
 
 import shutil
@@ -60,7 +60,7 @@ def identity(trees: Iterable[RootFS]) -> str:
 def format_disk(disk: Path, tree: Path) -> None:
     if not shutil.which("mke2fs", path="/usr/sbin:/sbin"):
         raise LabError("mke2fs is missing: apt-get install e2fsprogs")
-    # What is left out here the kernel initialises when it has time.
+    # The kernel initialises later what is left out here.
     command = ["/sbin/mke2fs", "-q", "-t", "ext4", "-E", "lazy_itable_init=1,lazy_journal_init=1", "-d"]
     done = subprocess.run([*command, str(tree), str(disk), SIZE], capture_output=True, text=True)
     if done.returncode:

@@ -1,4 +1,4 @@
-"""What the machine's engines are told: by its owner a plain runtime or two, by `oci-systemd install` the wrappers before them."""
+"""The configuration of the machine's engines: plain runtimes by hand, the wrappers by `oci-systemd install`."""
 
 import json
 
@@ -42,7 +42,7 @@ def handlers() -> dict[str, str]:
 
 
 def set_up(machine: Machine) -> None:
-    """The wrapper installed, the stores in place, the engines told and running."""
+    """Install the wrapper, put the stores in place, configure and start the engines."""
     machine.install(RUNTIMES["runc"])
     mount_stores(machine)
     configure(machine)
@@ -69,7 +69,7 @@ def configure(machine: Machine) -> None:
 
 
 def install(machine: Machine, engine: str, runtime: str, *options: str) -> str:
-    """Have ENGINE call the wrapper in front of RUNTIME; what is said about it."""
+    """Have ENGINE call the wrapper in front of RUNTIME. Return the output."""
     words = ("oci-systemd", "install", engine, "--handler", WRAPPERS[runtime], "--runtime", runtime, *options)
     return machine.output(*words)
 

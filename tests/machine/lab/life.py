@@ -1,4 +1,4 @@
-"""One life of a systemd container under an engine: booted, looked at, told to stop; many tests each read one thing of it."""
+"""One life of a systemd container under an engine, from boot to stop; many tests each check one thing of it."""
 
 import time
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ BOOT = """for each in $(seq 100); do
     sleep 1
 done
 echo "$said" """
-# What is asked over ssh is asked less often.
+# Questions over ssh are slow, so they are fewer.
 until = partial(container.until, pause=0.5)
 LOOK = """systemctl --failed --no-legend --plain
 echo //; cat /etc/machine-id
@@ -77,7 +77,7 @@ def said(guest: Guest) -> list[str]:
 
 
 def assert_whole(life: Life) -> None:
-    """systemd came up, knew its container by the id it was given, and went by itself when it was told."""
+    """systemd came up, had the right machine-id, and stopped by itself when asked."""
     assert (life.state, life.failed) == ("running", "")
     assert life.machine_id == life.id[:32]
     assert f"container_uuid={life.machine_id}" in life.environment

@@ -87,7 +87,7 @@ def describe(config: Path) -> None:
     config.write_text(json.dumps(spec))
 
 
-# Probes: each goes on until it is told to stop
+# Probes: each runs until it gets the signal to stop
 
 
 def nothing(stop: threading.Event) -> None:
@@ -112,7 +112,7 @@ def execute(stop: threading.Event) -> None:
 
 
 def stay(stop: threading.Event) -> None:
-    """A shell that somebody has opened while systemd boots: it stays in the cgroup that it was put into."""
+    """A shell that somebody opened while systemd boots: it does not leave its cgroup."""
     while not (V2 / "limited/init.scope/cgroup.procs").exists() or not procs("init.scope"):
         time.sleep(0.01)
     shell = subprocess.Popen(["sleep", "infinity"])

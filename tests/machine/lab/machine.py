@@ -1,6 +1,6 @@
 """A machine: a Debian with systemd and container engines in QEMU, on an emulated processor, reached by ssh.
 
-Law: a machine leaves nothing behind, and its disks as they were. Its process, its key and its files end with it, and it ends
+Law: a machine leaves nothing behind and does not change its disks. Its process, its key and its files end with it, and it ends
 with the process that started it.
 """
 
@@ -22,11 +22,11 @@ from tests.ports import free_port
 SCRIPT = Path(__file__).with_name("machine.sh")
 MEMORY = 4096
 TO_BOOT = 240  # thirty on two cores that are idle
-# What it writes is written to no disk, for which others would wait when they sync.
+# Its writes go to no disk: a sync of others would wait for them.
 OVERLAYS = Path("/dev/shm")
 EXCLUDED = ("./.git", "./.venv", "./build", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis")
 
-# No word of ours is in its file system: what makes it this machine is told at boot. It waits at basic.target for its engines'
+# Its file system holds nothing of ours: the kernel's command line sets it up at boot. It waits at basic.target for its engines'
 # configuration. systemd-network-generator(8) reads ip=, systemd.system-credentials(7) has the name of the key's place.
 KERNEL = """root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 ip=:::::eth0:dhcp systemd.unit=basic.target
     systemd.wants=systemd-networkd.service systemd.wants=ssh.service apparmor=1 security=apparmor""".split()
@@ -62,7 +62,7 @@ class Machine(Closing):
         for disk in (own, stores):
             command += ["-drive", f"file={disk},if=virtio,format=raw,cache=unsafe,snapshot=on"]
         command += ["-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile="]
-        # A session of its own: an interrupt from the keyboard must not end it before its containers' tests are told.
+        # Its own session: an interrupt from the keyboard must not end it before its containers' tests.
         script = ["bash", str(SCRIPT), str(self.directory), "setpriv", "--pdeathsig", "KILL", *command]
         overlays = {"TMPDIR": str(OVERLAYS)} if OVERLAYS.is_dir() else {}
         pipe = subprocess.PIPE
@@ -88,7 +88,7 @@ class Machine(Closing):
         return self._serial.read_text(errors="replace")[-4000:] if self._serial.exists() else ""
 
     def reboot(self, limit: float) -> str:
-        """Have its systemd reboot it, which ends it here; the end of what it said on its console."""
+        """Have its systemd reboot it, which ends QEMU. Return the end of its console's output."""
         self.run("systemctl", "--no-block", "reboot")
         end, said = time.monotonic() + limit, ""
         while self._process.poll() is None:
@@ -133,7 +133,7 @@ class Machine(Closing):
         self.run("sh", "-ec", 'mkdir -p "$(dirname "$1")"; cat >"$1"', "sh", path, given=text)
 
     def send(self, tree: Path, target: str, *, without: Sequence[str] = ()) -> None:
-        """Copy what is in the directory TREE into the directory TARGET."""
+        """Copy the contents of the directory TREE into the directory TARGET."""
         pack = ["tar", "-C", str(tree), *(f"--exclude={each}" for each in without), "-c", "."]
         with subprocess.Popen(pack, stdout=subprocess.PIPE) as packed:
             unpack = shlex.join(["mkdir", "-p", target]) + "; " + shlex.join(["tar", "-C", target, "-x"])
@@ -153,5 +153,5 @@ class Machine(Closing):
         version = self.output("python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
         with tempfile.TemporaryDirectory() as wheels:
             install_dependencies(Path(wheels), version)
-            Path(wheels).chmod(0o755)  # as the directory there is: not only root calls what is in it
+            Path(wheels).chmod(0o755)  # not only root starts the programs in it
             self.send(Path(wheels), SITE)

@@ -33,7 +33,7 @@ LOOK = """grep ' /sys/fs/cgroup ' /proc/mounts | cut -d' ' -f4 | cut -d, -f1
 grep -c container_uuid /proc/1/environ; echo noise >&2; exit 3"""
 LIMITS = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max"
 
-# What each step says; what is None is the engine's or the runtime's own to say.
+# The output of each step; None where the engine or the runtime decides it.
 EXPECTED: Mapping[str, tuple[int | None, str | None, str | None]] = {
     "run": (7, "given\n", "noise\n"),
     "no such command": (None, "", None),
@@ -92,7 +92,7 @@ def stay(guest: CliGuest) -> Talk:
 
 
 def with_kubelet(kubelet: Kubelet, handler: str) -> Talk:
-    """containerd's: what a kubelet calls, and `ctr` for what it never does."""
+    """containerd's: the calls of a kubelet, and `ctr` for all others."""
     talk = {"run": plain(kubelet.ctr_run(handler, "busybox", "sh", "-c", LOUD))}
     talk["no such command"] = plain(kubelet.ctr_run(handler, "busybox", NOWHERE))
     with kubelet.pod(handler, "busybox", "sh", "-c", STAY) as guest:

@@ -83,7 +83,7 @@ class Shutdown:
         return len(self.said.get((case, "mark"), "").split()) == 2
 
     def seconds_of(self, case: str) -> float:
-        """How long after the reboot began the case's ExecStop had come to its end."""
+        """The time from the reboot to the end of the case's ExecStop, in seconds."""
         return float(self.said[case, "mark"].split()[1]) - self.began
 
 

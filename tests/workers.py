@@ -14,20 +14,21 @@ from xdist.workermanage import WorkerController
 GROUPS = [
     re.compile(each)
     for each in (
-        r"tests/machine/test_[a-m]",  # one machine
-        r"tests/machine/test_[n-z]",  # another one
+        r"tests/machine/test_\w+(?:\.py::test_a_reboot)?",  # on its worker's machine
         r"tests/e2e/.*\[(?:.*-)?(containerd-\d-\w+)",  # one engine in one configuration
         r"tests/e2e/.*\[(?:.*-)?(runc-)",  # the nodes, which judge seconds: never beside each other
         r"tests/(?:e2e|packaging)/\w+",  # what a module builds
         r"[^\[]+",  # one function with all its parameters
     )
 ]
-# The order of the queue, by patterns of groups. The machines work longest, with one processor each. What judges seconds comes
-# behind them, or runs beside what takes one processor and no disk. What is built first is used again by the others.
+# The order of the queue, by patterns of groups. The machines work longest, with one processor each; the reboot ends its worker's
+# machine. Tests that judge seconds come after them, or run beside tests that take one processor and no disk. Builds come before the
+# tests that use them.
 ORDER = [
     re.compile(each)
     for each in (
-        r"tests/machine/",
+        r"tests/machine/\w+$",
+        r"tests/machine/",  # the reboot
         r"runc-",
         r"tests/(?:laws|nri|shells)/",
         r"tests/e2e/test_bundle",

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.machine.lab import engines, marks
+from tests.machine.lab import marks
 from tests.machine.lab.life import booted
 from tests.machine.lab.machine import Machine
 from tests.machine.lab.pods import Kubelet
@@ -33,9 +33,8 @@ def test_the_scopes_stop_is_systemds_own(machine: Machine, kubelet: Kubelet, cas
         assert marks.read(guest, case).complete
 
 
-def test_a_reboot_lets_each_execstop_come_to_its_end() -> None:
-    with Machine() as machine:
-        engines.set_up(machine)
-        found = reboot(Engines(machine, Kubelet(machine)), GO_DOWN)
+def test_a_reboot_lets_each_execstop_come_to_its_end(machine: Machine, kubelet: Kubelet) -> None:
+    """It ends the machine: tests/workers.py has it last."""
+    found = reboot(Engines(machine, kubelet), GO_DOWN)
     assert [case for case in GO_DOWN if not found.complete(case)] == [], found
     assert max(found.seconds_of(case) for case in GO_DOWN) < HARD

@@ -106,4 +106,4 @@ def test_the_annotation_needs_the_node_s_owner(kubelet: Kubelet) -> None:
     called = cli(kubelet.machine, "docker", admin=False, unconfined=False, asked="unconfined")
     done = called.call(*called.words(IMAGE, options=["--detach"]))
     assert done.returncode != 0
-    assert f"annotation {KEY} is not allowed on this node" in done.stderr
+    assert f"annotation {KEY}: not allowed on this node" in done.stderr

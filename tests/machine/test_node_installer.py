@@ -71,7 +71,7 @@ def test_the_node_s_systemd_restarts_the_engine(machine: Machine, node: Kubelet)
     with node.pod(HANDLER, "debian-13") as guest:
         assert booted(guest) == "running"
         code, said = run(node, "uninstall")
-        assert (code, "still call" in said) == (2, True), said
+        assert (code, "still uses the wrapper" in said) == (2, True), said
     code, said = run(node, "uninstall")
     assert code == 0, said
     assert HANDLER not in in_containerd(machine)

@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.lab.silence import noise
 
 CI = os.environ.get("CI") == "true"
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"  # else a child between fork and exec may fail in gRPC's own handlers
 CROWD = re.compile(r"_a_hundred_.*_at_once|_a_hundred_creates_of_")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.lab.container import Container
+from tests.e2e.lab.container import PROMPT, Container
 from tests.e2e.lab.life import Life, live
 from tests.e2e.lab.node import Node
 from tests.e2e.lab.rootfs import RootFS
@@ -75,8 +75,8 @@ def test_a_killed_service_comes_back(life: Life) -> None:
     assert life.phoenix == "ActiveState=active NRestarts=1"
 
 
-def test_kill_term_ends_it_in_under_a_second(life: Life) -> None:
-    assert 0 < life.time_to_stop < 1, life.said
+def test_kill_term_stops_it(life: Life) -> None:
+    assert 0 < life.time_to_stop < PROMPT, life.said
 
 
 def test_kill_term_stops_services_in_order(life: Life) -> None:

@@ -17,7 +17,7 @@ from oci_systemd.core.signals import ADJUSTED
 from tests.cri.kubelet import Kubelet
 from tests.cri.pod import Mount, Pod
 from tests.e2e.conftest import BY_NRI
-from tests.e2e.lab.container import until
+from tests.e2e.lab.container import PROMPT, until
 from tests.e2e.lab.containerd import CRUN_HANDLER, HANDLER, PLAIN, PLUGIN_LOG, Containerd
 from tests.e2e.lab.images import ENTRYPOINT, WAIT, name
 from tests.e2e.lab.pods import INIT, Case, Guest, begin, sandbox
@@ -276,7 +276,7 @@ def test_it_is_back_when_the_engine_is(engine: Containerd) -> None:
             with guest.where:
                 assert ADJUSTED in guest.given["annotations"]
         assert before.system_state() == "running"
-        assert before.stop() < 1, before.log
+        assert before.stop() < PROMPT, before.log
 
 
 def test_who_does_not_ask_never_notices_that_it_is_killed(engine: Containerd) -> None:

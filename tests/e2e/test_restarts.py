@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.e2e.lab.container import PROMPT
 from tests.e2e.lab.containerd import Containerd
 from tests.e2e.lab.pods import INIT, Case, Guest, LivePod, begin, sandbox
 
@@ -47,7 +48,7 @@ def test_pods_outlive_their_engine_and_are_its_own_again(engine: Containerd) -> 
     engine.start()
     assert [guest.output("systemctl", "is-system-running") for guest in guests] == ["running"] * 2
     stopped, deleted = guests
-    assert stopped.stop() < 1, stopped.log
+    assert stopped.stop() < PROMPT, stopped.log
     assert stopped.status.exit_code == 0
     for guest in (stopped, deleted):
         guest.where.close()

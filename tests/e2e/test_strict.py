@@ -22,7 +22,7 @@ END = f'or set annotation {KEY} to "false" (the setting detect.strict is true on
 
 # What each pod says, and what its author reads.
 REFUSED = {
-    "host-pid": (Case(WAITING, pod={"host_pid": True}), "it has no private PID namespace"),
+    "host-pid": (Case(WAITING, pod={"host_pid": True}), "the container has no private PID namespace"),
     "cgroups-of-the-host": (Case(WAITING, volumes=host_cgroups), "a read-only bind mount from the host"),
     "another-user": (Case(replace(WAITING, run_as_user=1000)), "the user is 1000, not 0"),
 }

@@ -17,7 +17,7 @@ import pytest
 
 from oci_systemd import __version__
 from oci_systemd.host.log import Entry
-from tests.e2e.lab.container import Container, until
+from tests.e2e.lab.container import PROMPT, Container, until
 from tests.e2e.lab.node import Node
 from tests.e2e.lab.product import call_make
 from tests.e2e.lab.rootfs import IMAGES, RootFS, prepare
@@ -207,7 +207,7 @@ def test_systemd_boots_and_stops_by_it(installed: Node) -> None:
         container.run()
         assert container.system_state() == "running", container.said
         assert container.output("cat", "/etc/machine-id") == container.id[:32]
-        assert container.time_to_stop("TERM") < 2
+        assert container.time_to_stop("TERM") < PROMPT
 
 
 def test_what_the_wrapper_reads_was_made_by_the_node_s_python(installed: Node) -> None:

@@ -3,8 +3,6 @@
 dir=$1
 shift
 trap '' INT TERM HUP PIPE
-# It works longer than all that goes on beside it: it has its processor first (sched(7), autogroups).
-echo -10 2>/dev/null >/proc/self/autogroup || :
 "$@" </dev/null &
 while kill -0 $! 2>/dev/null; do
     read -r -t 1 _ || [ $? -gt 128 ] || break # above 128: nothing said for a second

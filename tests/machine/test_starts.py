@@ -3,6 +3,7 @@
 import pytest
 
 from tests.documents import SOURCE, block
+from tests.machine.lab import engines
 from tests.machine.lab.archives import image
 from tests.machine.lab.cli import Cli
 from tests.machine.lab.life import GRACE, until
@@ -17,8 +18,10 @@ IMAGE = "localhost/debian-systemd:13"
 @pytest.mark.parametrize("engine", ["docker", "podman"])
 def test_a_start_ends_in_a_running_systemd(machine: Machine, engine: str) -> None:
     install, run, pause, ask, stop = block(SOURCE / "README.md", f"oci-systemd install {engine}").splitlines()
+    options = install.split()[3:]
     Cli(machine, engine).commit("debian-13", "start", "STOPSIGNAL SIGRTMIN+3")
     machine.run(engine, "tag", image("start"), IMAGE)
+    machine.run("oci-systemd", "uninstall", engine, *options)  # the machine has the same handler already
     try:
         machine.run("sh", "-exc", f"{install}\n{run}\n{pause}")
         assert said(machine, ask) == "running"
@@ -26,7 +29,7 @@ def test_a_start_ends_in_a_running_systemd(machine: Machine, engine: str) -> Non
         assert machine.output(engine, "inspect", "--format", "{{.State.ExitCode}}", "machine") == "0"
     finally:
         machine.run(engine, "rm", "--force", "machine", check=False)
-        machine.run("oci-systemd", "uninstall", engine, *install.split()[3:])
+        engines.install(machine, engine, "runc", *options)
 
 
 def said(machine: Machine, ask: str) -> str:

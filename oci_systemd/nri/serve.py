@@ -138,7 +138,8 @@ class Server:
         peer.sendall(self._registration())
         began = heard = time.monotonic()
         while not self.signals.stopping:
-            if not self._ready(max(0.0, heard + REST - time.monotonic()) if self.plugin.waiting else FRESH, descriptor):
+            next_task = heard + REST if self.plugin.waiting else self._looked + FRESH
+            if not self._ready(max(0.0, next_task - time.monotonic()), descriptor):
                 self.plugin.do_later()
                 self._refresh()
                 if not self.plugin.runtime and time.monotonic() > began + TO_REGISTER:
@@ -187,7 +188,7 @@ class Server:
 
     def _refresh(self, *, now: bool = False) -> None:
         """Read the facts about the node again, if they are old. If that fails, the last ones stay in effect."""
-        if not now and time.monotonic() - self._looked <= FRESH:
+        if not now and time.monotonic() - self._looked < FRESH:
             return
         before = self.plugin.node
         try:

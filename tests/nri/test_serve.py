@@ -24,7 +24,7 @@ from oci_systemd.core.settings import Settings
 from oci_systemd.host.log import Entry
 from oci_systemd.nri.node import Node
 from oci_systemd.nri.plugin import Plugin
-from oci_systemd.nri.serve import Identity, Server
+from oci_systemd.nri.serve import FRESH, Identity, Server
 from tests.nri.program import COMMAND, Program, environment, until
 from tests.nri.requests import request, spec
 from tests.nri.runtime import (
@@ -334,6 +334,16 @@ def test_settings_are_read_again(place: Place) -> None:
     place.settings.write_text(SETTINGS + '[env]\ncontainer = "nri"\n')
     program.signal(signal.SIGHUP)
     assert until(lambda: ("container", "nri") in [(each.key, each.value) for each in peer.create(SYSTEMD).env])
+
+
+def test_settings_are_read_again_without_a_signal(place: Place) -> None:
+    """A call in between does not delay it."""
+    _, _, peer = place.both()
+    place.settings.write_text(SETTINGS + '[env]\ncontainer = "nri"\n')
+    time.sleep(FRESH * 0.8)
+    assert peer.create(SHELL) is None
+    time.sleep(FRESH * 0.4)
+    assert ("container", "nri") in [(each.key, each.value) for each in peer.create(SYSTEMD).env]
 
 
 def test_broken_settings_are_told_and_fail_systemd_alone(place: Place) -> None:

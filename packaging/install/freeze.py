@@ -14,7 +14,7 @@ import ast
 import importlib
 import marshal
 import sys
-from importlib.machinery import PathFinder
+from importlib.machinery import PathFinder, SourceFileLoader
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +45,18 @@ for name, is_package, code in modules:
 """
 
 
+class Noted(SourceFileLoader):
+    """A loader that adds a module's name to `names` when its import ends."""
+
+    def __init__(self, name: str, path: str, names: list[str]) -> None:
+        super().__init__(name, path)
+        self.names = names
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        self.names.append(module.__name__)
+
+
 class Order:
     """A finder that keeps the names of OURS in the order in which their imports end."""
 
@@ -53,14 +65,8 @@ class Order:
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> ModuleSpec | None:
         spec = PathFinder.find_spec(name, path) if name.startswith(OURS) else None
-        if spec and spec.loader:
-            run = spec.loader.exec_module
-
-            def run_and_note(module: ModuleType) -> None:
-                run(module)
-                self.names.append(name)
-
-            spec.loader.exec_module = run_and_note  # type: ignore[method-assign]
+        if spec and spec.origin:
+            spec.loader = Noted(name, spec.origin, self.names)
         return spec
 
 

@@ -1,6 +1,6 @@
 """NRI's rows: a CreateContainer call, from the runtime's request to the plugin's answer, beside an echo of the same bytes.
 
-The plugin is one process that keeps running: nothing is started for a container, and without the plugin there is no call at all.
+The plugin is one process that keeps running. No program starts for a container, so the floor is an echo.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def test_writable_bind_is_never_touched_and_all_else_is_done() -> None:
 
 
 LIMITS = {
-    "zero is no limit": (Settings({"cgroup.max_descendants": 0}), {}, []),
+    "zero means unlimited": (Settings({"cgroup.max_descendants": 0}), {}, []),
     "other": (Settings({"cgroup.max_descendants": 50}), {}, ["50"]),
     "the container's own is unchanged": (Settings(), {"unified": {"cgroup.max.descendants": "7"}}, []),
     "no namespace": (

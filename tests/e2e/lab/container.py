@@ -23,7 +23,7 @@ Spec = dict[str, Any]
 CAPABILITIES = """CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE
     SYS_CHROOT KILL AUDIT_WRITE""".split()
 UNITS = Path(__file__).with_name("units")
-PROMPT = 5.0  # seconds. A stop takes 0.2 on an idle machine; engines kill after 10 or more
+PROMPT = 2.0  # seconds. A stop takes 0.2 on an idle machine; engines kill after 10 or more
 
 
 class Container(Closing):

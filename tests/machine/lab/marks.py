@@ -65,8 +65,9 @@ def scope(guest: Guest) -> str:
 
 
 def prepare(guest_name: str) -> str:
-    """The script that makes a container's directory."""
-    return f"mkdir -p {MARKS}/{guest_name} && chmod 1777 {MARKS}/{guest_name}"
+    """The script that makes a container's directory, empty: an earlier container of this name has left its marks there."""
+    place = f"{MARKS}/{guest_name}"
+    return f"rm -rf {place} && mkdir -p {place} && chmod 1777 {place}"
 
 
 def read(guest: Guest, name: str) -> Marks:

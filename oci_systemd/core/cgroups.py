@@ -10,6 +10,7 @@ from oci_systemd.core.paths import clean
 
 TOP = "/"
 BESIDE = "./"  # prefix of a path that runc reads relative to the parent of its own cgroup
+MONITORED = ("libpod", "crio")  # prefixes of the scopes of podman and CRI-O, which monitor each container by conmon
 SLICE, DEFAULT_SLICE, ROOT_SLICE = ".slice", "system.slice", "-.slice"
 
 
@@ -32,10 +33,25 @@ def is_top(path: str) -> bool:
     return any(cgroup in (TOP, BESIDE) for cgroup in cgroups(path))
 
 
+def made(path: str, *, systemd: bool) -> str:
+    """Return the cgroup that the runtime creates for `path` with its driver, systemd or cgroupfs; "" where the runtime chooses."""
+    parts = path.split(":")
+    if systemd:
+        return _of_unit(*parts) if len(parts) == 3 else ""
+    return clean(path) if path.startswith("/") else ""
+
+
 def scope(path: str) -> bool | None:
     """Return whether `path` means a systemd scope, None if it is empty. Only the runtime's command line proves it; this is for
     callers without it. With --systemd-cgroup runc refuses any other form."""
     return path.count(":") == 2 if path else None
+
+
+def monitor(path: str) -> str:
+    """Return the scope of the container's conmon, which podman and CRI-O name after the container's; "" under another engine."""
+    parts = path.split(":")
+    known = len(parts) == 3 and parts[1] in MONITORED and parts[2].isalnum()
+    return f"{parts[1]}-conmon-{parts[2]}.scope" if known else ""
 
 
 def _of_unit(slice: str, prefix: str, name: str) -> str:

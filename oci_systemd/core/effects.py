@@ -1,9 +1,9 @@
 """List which of our changes are in effect in a container, from its config.json: EFFECTS has one function for each.
 
 Law: only values in the spec are listed, and only those that oci-systemd can set. A spec has no history: a writable cgroup mount,
-`container`, `container_uuid`, a limit on cgroups, KillSignal and an SELinux type are listed whether oci-systemd set them or not.
-Two are recognized: a tmpfs, since no engine writes these options in this order, and the source of container_uuid, since it can
-be computed again (podman computes its own the same way). Removed consoles leave no trace and are not listed, nor is a removed
+`container`, `container_uuid`, a limit on cgroups, KillSignal, After and an SELinux type are listed whether oci-systemd set them
+or not. Two are recognized: a tmpfs, since no engine writes these options in this order, and the source of container_uuid, since it
+can be computed again (podman computes its own the same way). Removed consoles leave no trace and are not listed, nor is a removed
 AppArmor profile without its annotation.
 """
 
@@ -17,6 +17,7 @@ from oci_systemd.core.case import Case
 from oci_systemd.core.command_line import setenvs
 from oci_systemd.core.host import Host
 from oci_systemd.core.rules import (
+    AFTER,
     CGROUP_PLACE,
     CREDENTIALS,
     DESCENDANTS,
@@ -142,8 +143,9 @@ def _apparmor(case: Case) -> Iterator[Effect]:
 
 
 def _host_stop(case: Case) -> Iterator[Effect]:
-    if KILL_SIGNAL in case.container.annotations:
-        yield Effect("KillSignal", case.container.annotations[KILL_SIGNAL])
+    for key in (KILL_SIGNAL, AFTER):
+        if key in case.container.annotations:
+            yield Effect(key.rpartition(".")[2], case.container.annotations[key])
 
 
 EFFECTS: tuple[Callable[[Case], Iterator[Effect]], ...] = (

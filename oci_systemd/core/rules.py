@@ -10,6 +10,7 @@ from oci_systemd import __version__
 from oci_systemd.core import annotations as a
 from oci_systemd.core import edits as e
 from oci_systemd.core import machine_id
+from oci_systemd.core.cgroups import monitor
 from oci_systemd.core.container import Mount
 from oci_systemd.core.host import ABSENT, CONTENT
 from oci_systemd.core.paths import clean, is_at_or_below
@@ -32,6 +33,7 @@ DESCENDANTS = "cgroup.max.descendants"  # kernel, cgroup-v2.rst
 OOM_GROUP = "memory.oom.group"  # kernel, cgroup-v2.rst
 # A property of the scope that runc and crun create with the host's systemd (runc docs/systemd.md, crun.1).
 KILL_SIGNAL = "org.systemd.property.KillSignal"
+AFTER = "org.systemd.property.After"
 
 # Debian's modes; elsewhere tmpfiles.d restricts /run/lock at boot. Paths as given, not resolved.
 STICKY_PLACES = ("/run/lock", "/var/run/lock", "/var/lock")
@@ -365,12 +367,24 @@ def host_stop(case: Case) -> Iterator[Finding]:
     given = case.container.annotations.get(KILL_SIGNAL, "")
     if signal is None or case.container.scope is False:
         return
+    if signal != TERM:
+        yield from _before_monitor(case)
     if given and number(given) != TERM:
         yield Kept(f"annotation {KILL_SIGNAL}", "already set")
     elif case.container.scope is None:
         yield Kept(f"annotation {KILL_SIGNAL}", "unknown whether the runtime creates a systemd scope")
     elif signal != TERM:
         yield e.SetAnnotation(KILL_SIGNAL, str(signal), "powers systemd off when the host shuts down")
+
+
+def _before_monitor(case: Case) -> Iterator[Finding]:
+    """conmon passes the SIGTERM that stops its own scope on to the container: systemd re-executes itself amid its shutdown, and
+    hangs. What starts after another unit stops before it (systemd.unit(5), Before=)."""
+    scope = monitor(case.container.cgroups_path)
+    if scope and AFTER in case.container.annotations:
+        yield Kept(f"annotation {AFTER}", "already set")
+    elif scope:
+        yield e.SetAnnotation(AFTER, f"['{scope}']", "stops the container before conmon, which would send it SIGTERM")
 
 
 def selinux(case: Case) -> Iterator[Finding]:

@@ -59,10 +59,10 @@ def fault(error: Exception) -> Entry:
 
 def carry_out(
     config: Config, container: Container, bundle: str, settings: Settings, started: float, put: Callable[[str], None]
-) -> None:
+) -> bool:
     """Decide, pass the new text, if there is one, to `put`, and log the result. `started` is in seconds (monotonic).
 
-    Raise a Problem, logged as a refusal, if the container must not start.
+    Return whether systemd will be its first process. Raise a Problem, logged as a refusal, if the container must not start.
     """
     try:
         adjustment = decide(container, bundle, settings)
@@ -72,6 +72,7 @@ def carry_out(
         write(Entry("error", "refused", container, str(problem), milliseconds=since(started)), settings)
         raise
     write(of_adjustment(container, adjustment, since(started)), settings)
+    return adjustment.verdict.wanted
 
 
 def since(started: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 
 from oci_systemd.core.errors import Problem
-from oci_systemd.host import bundle, settings_file
+from oci_systemd.host import booting, bundle, settings_file
 from oci_systemd.host.decide import carry_out, container_of, fault, since
 from oci_systemd.host.log import Entry, write
 
@@ -42,6 +42,7 @@ def _adjust(invocation: Invocation, settings: Settings, started: float) -> None:
     except Problem as problem:  # the real runtime reports it
         write(Entry("warning", "left alone", None, str(problem), milliseconds=since(started)), settings)
         return
-    carry_out(
+    if carry_out(
         config, container, invocation.bundle, settings, started, lambda text: bundle.save(config, text, durable=False)
-    )
+    ):
+        booting.note(container.id, container.cgroups_path, systemd=invocation.systemd_cgroup)

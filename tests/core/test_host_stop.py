@@ -10,7 +10,7 @@ from oci_systemd.core import argv
 from oci_systemd.core.cgroups import scope
 from oci_systemd.core.container import from_spec
 from oci_systemd.core.edits import SetAnnotation
-from oci_systemd.core.rules import KILL_SIGNAL
+from oci_systemd.core.rules import AFTER, KILL_SIGNAL
 from oci_systemd.core.settings import Settings
 from tests.core.build import adjusted, annotated, container, of_kind
 
@@ -55,6 +55,29 @@ KEPT = {
 def test_what_stays_is_explained(changes: dict[str, Any], reason: str) -> None:
     kept = adjusted(container(**changes)).kept
     assert (f"annotation {KILL_SIGNAL}", reason) in [(each.what, each.reason) for each in kept]
+
+
+PODMAN, CRIO, OTHER = "machine.slice:libpod:0123ab", "kubepods.slice:crio:0123ab", "system.slice:docker:0123ab"
+MONITORS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "podman": ({"cgroups_path": PODMAN}, ["['libpod-conmon-0123ab.scope']"]),
+    "podman that recognizes systemd": (
+        {"cgroups_path": PODMAN, "annotations": {KILL_SIGNAL: "37"}},
+        ["['libpod-conmon-0123ab.scope']"],
+    ),
+    "CRI-O": ({"cgroups_path": CRIO}, ["['crio-conmon-0123ab.scope']"]),
+    "Docker has none": ({"cgroups_path": OTHER}, []),
+    "one of its own": ({"cgroups_path": PODMAN, "annotations": {AFTER: "['x.service']"}}, []),
+    "a name that is no ID": ({"cgroups_path": "machine.slice:libpod:x'y"}, []),
+    "no scope": ({"cgroups_path": PODMAN, "scope": False}, []),
+    "the pod's none": ({"cgroups_path": PODMAN, "annotations": annotated(stop_signal="none")}, []),
+    "not systemd": ({"cgroups_path": PODMAN, "args": ("sleep",)}, []),
+}
+
+
+@pytest.mark.parametrize(("changes", "values"), MONITORS.values(), ids=MONITORS)
+def test_the_scope_stops_before_that_of_its_conmon(changes: dict[str, Any], values: list[str]) -> None:
+    edits = of_kind(adjusted(container(**{"scope": True, **changes})), SetAnnotation)
+    assert [edit.value for edit in edits if edit.key == AFTER] == values
 
 
 PATHS = {

@@ -17,7 +17,7 @@ from oci_systemd.core.command_line import setenvs
 from oci_systemd.core.container import Container, from_spec, is_bind
 from oci_systemd.core.errors import Problem
 from oci_systemd.core.paths import clean
-from oci_systemd.core.rules import CGROUP_PLACE, KILL_SIGNAL, NEW_CGROUP, OOM_GROUP
+from oci_systemd.core.rules import AFTER, CGROUP_PLACE, KILL_SIGNAL, NEW_CGROUP, OOM_GROUP
 from oci_systemd.core.signals import ADJUSTED, STOP_SIGNAL
 from tests.laws.strategies import World, broken_specs, json_values, specs, worlds
 
@@ -274,7 +274,7 @@ def _rest(spec: Any) -> Any:
     spec.pop("mounts", None)
     for key in ("env", "selinuxLabel", "apparmorProfile"):
         process.pop(key, None)
-    for key in (STOP_SIGNAL, ADJUSTED, KILL_SIGNAL):
+    for key in (STOP_SIGNAL, ADJUSTED, KILL_SIGNAL, AFTER):
         (spec.get("annotations") or {}).pop(key, None)
     for key in ("cgroup.max.descendants", OOM_GROUP):
         ((linux.get("resources") or {}).get("unified") or {}).pop(key, None)

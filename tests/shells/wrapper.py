@@ -44,6 +44,8 @@ def library() -> str:
     log.write_text(log.read_text().replace("/run/systemd/journal/socket", f"{folder}/journal"))
     settings = Path(folder) / "oci_systemd" / "core" / "settings.py"  # nor does its log
     settings.write_text(settings.read_text().replace("/var/log/oci-systemd.log", f"{folder}/log"))
+    booting = Path(folder) / "oci_systemd" / "host" / "booting.py"  # nor do its containers wait
+    booting.write_text(booting.read_text().replace("/run/oci-systemd", f"{folder}/run"))
     subprocess.run([PYTHON, "-m", "compileall", "-q", "--invalidation-mode=unchecked-hash", folder], check=True)
     subprocess.run([PYTHON, ROOT / "packaging" / "install" / "freeze.py", folder], check=True)
     shutil.copy(ROOT / "packaging" / "launcher" / "damaged", folder)
@@ -70,6 +72,7 @@ class Wrapper:
         text = TEMPLATE.read_text()
         for name, value in values.items():
             text = text.replace(f"@{name}@", value)
+        text = text.replace("/run/oci-systemd", f"{library()}/run")
         # The usual settings file is this one, so that a test needs no variable in the environment for it.
         _script(self.path, text.replace("/etc/oci-systemd/config.toml", str(self.settings)))
 

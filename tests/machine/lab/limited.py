@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 V2 = Path("/sys/fs/cgroup")
+WRAPPER = "oci-systemd-runtime"
 PORT = 8990
 EVERY, TO_BOOT = 0.1, 60  # seconds
 LIMITS = {"memory.max": "67108864", "pids.max": "50", "cpu.max": "50000 100000"}
@@ -111,10 +112,19 @@ def execute(stop: threading.Event) -> None:
         run("runc", "exec", "limited", "/bin/true", check=False)
 
 
+def execute_by_handler(stop: threading.Event) -> None:
+    """The same through the wrapper, and a shell that somebody opens as early as in `stay`."""
+    until_systemd_has_moved()
+    shell = subprocess.Popen([WRAPPER, "exec", "limited", "/bin/sleep", "infinity"], stdin=subprocess.DEVNULL)
+    while not stop.wait(EVERY):
+        run(WRAPPER, "exec", "limited", "/bin/true", check=False)
+    run("runc", "kill", "limited", "KILL", check=False)
+    shell.wait()
+
+
 def stay(stop: threading.Event) -> None:
     """A shell that somebody opened while systemd boots: it does not leave its cgroup."""
-    while not (V2 / "limited/init.scope/cgroup.procs").exists() or not procs("init.scope"):
-        time.sleep(0.01)
+    until_systemd_has_moved()
     shell = subprocess.Popen(["sleep", "infinity"])
     (V2 / "limited/cgroup.procs").write_text(str(shell.pid))
     stop.wait()
@@ -122,10 +132,16 @@ def stay(stop: threading.Event) -> None:
     shell.wait()
 
 
+def until_systemd_has_moved() -> None:
+    while not (V2 / "limited/init.scope/cgroup.procs").exists() or not procs("init.scope"):
+        time.sleep(0.01)
+
+
 PROBES: dict[str, Callable[[threading.Event], None]] = {
     "none": nothing,
     "tcp": connect,
     "exec": execute,
+    "handler": execute_by_handler,
     "shell": stay,
 }
 
@@ -147,7 +163,8 @@ def missing(name: str) -> bool:
 
 def boot(image: str, probe: str) -> list[str]:
     """Boot once; the services without limits."""
-    run("runc", "run", "--detach", "--bundle", str(bundle(image)), "limited")
+    runtime = WRAPPER if probe == "handler" else "runc"
+    run(runtime, "run", "--detach", "--bundle", str(bundle(image)), "limited")
     stop = threading.Event()
     thread = threading.Thread(target=PROBES[probe], args=[stop])
     thread.start()

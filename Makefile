@@ -51,8 +51,8 @@ TOOLS_BENCH = runc:runc jq:jq cc:build-essential
         tools-demo tools-lint tools-test tools-machine tools-pristine tools-bench tools-install tools-bundle tools-image tools-deb
 all:
 	@echo 'make demo       boot systemd in a container (as root; otherwise show the changes to a bundle)'
-	@echo 'make check      run lint, type checks and the tests that start no container: two minutes'
-	@echo 'make test       also run, as root, the tests that boot containers: ten minutes'
+	@echo 'make check      run lint, type checks and the tests that start no container: three minutes'
+	@echo 'make test       also run, as root, the tests that boot containers: 15 to 20 minutes'
 	@echo 'make test-all   also run, as root, the tests on a whole node under QEMU'
 	@echo 'make pristine   run every documented target on fresh Debian systems (as root)'
 	@echo 'make bench      measure the cost of each kind of call'

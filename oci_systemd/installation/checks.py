@@ -305,7 +305,7 @@ def _engine(each: Found, *, plugin: bool) -> Iterator[Finding]:
     if plugin:
         yield Finding(each.title, PASS, f"{name} supports NRI, and our plugin is connected")
     elif not each.handlers and not each.written:
-        yield Finding(each.title, PASS, f"{name} has no handler that calls the wrapper ({each.source})")
+        yield Finding(each.title, PASS, f"{name} does not use the wrapper: no handler calls it ({each.source})")
     for handler in sorted(each.handlers):
         yield _handler(each, name, handler)
     if each.stale:

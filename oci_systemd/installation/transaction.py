@@ -156,8 +156,13 @@ def _roll_back(back: Plan, transaction: Transaction, failed: Note) -> str:
             commands.restart(transaction.command, transaction.tree.root)
         _set_note(transaction, failed._replace(pending=""))
     except Problem as problem:
-        return f"rolled back, but the engine still fails: {problem}"
-    return "rolled back, and the engine runs"
+        return f"rolled back, but the engine still fails: {problem}{_kept(transaction)}"
+    return f"rolled back, and the engine runs{_kept(transaction)}"
+
+
+def _kept(transaction: Transaction) -> str:
+    """A reload adds handlers, but removes none (docker.py)."""
+    return "; it keeps the handler in memory until it is restarted" if " reload " in transaction.command else ""
 
 
 def _reverse(plan: Plan, made: list[str]) -> Plan:

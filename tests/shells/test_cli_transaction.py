@@ -362,6 +362,14 @@ def test_engine_that_sees_changes_by_itself_and_not_this_one_gets_its_files_back
     assert files(booted) == before
 
 
+def test_docker_keeps_a_handler_that_was_rolled_back(booted: Path) -> None:
+    """A reload adds runtimes and removes none."""
+    asked = BUSCTL.replace("RestartUnit", "ReloadUnit").replace("containerd", "docker")
+    program(booted / "usr/bin/busctl", asked.replace("config.toml", "daemon.json").replace("@STATE@", "failed"))
+    said = run(booted, "install", "docker", "--restart", "auto").stderr
+    assert said.endswith("; rolled back, and the engine runs; it keeps the handler in memory until it is restarted\n")
+
+
 def test_removal_forgets_what_has_failed(booted: Path, cri: Cri) -> None:
     cri.handlers = ["runc"]
     run(booted, *AUTO)

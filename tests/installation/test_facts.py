@@ -72,7 +72,10 @@ def test_stopped_engine_is_told(engine: str, here: Path) -> None:
 
 def test_engine_that_is_not_set_up_is_nothing_to_correct(here: Path) -> None:
     first, *_ = findings(here, "podman")
-    assert (first.status, first.said) == (PASS, "podman does not use the wrapper: no handler calls it (its files were read)")
+    assert (first.status, first.said) == (
+        PASS,
+        "podman does not use the wrapper: no handler calls it (its files were read)",
+    )
 
 
 def test_a_package_with_crun_alone_is_seen_to_have_it(root: Path) -> None:

@@ -90,8 +90,8 @@ def test_unconfined_with_cap_sys_admin_boots(kubelet: Kubelet, engine: str) -> N
         assert TOLD not in told(guest)
 
 
-def test_the_annotation_takes_the_profile_away(kubelet: Kubelet, engine: str, allowed: None) -> None:
-    with container(kubelet, engine, admin=True, asked="unconfined") as guest:
+def test_the_annotation_takes_the_profile_away(kubelet: Kubelet, allowed: None) -> None:
+    with container(kubelet, "containerd", admin=True, asked="unconfined") as guest:
         assert booted(guest) == "running"
         assert "(enforce)" not in confinement(guest)
 

@@ -26,12 +26,11 @@ class Way(NamedTuple):
 VOLUME = "volume"  # an image that says VOLUME /sys/fs/cgroup
 OFF = ["--network=none", "--systemd=false"]  # without podman's own mode, which would hide our changes
 STOP = "--stop-signal=SIGRTMIN+3"  # a hook sees no stop
+# Root with and without a volume is alike but for the volume; plain ones boot in test_start.py and test_host_stop.py.
 WAYS = {
-    "wrapper-runc-rootful": Way("root", ["--runtime", WRAPPERS["runc"]], OFF),
     "wrapper-crun-rootful-in-podmans-own-mode": Way("root", ["--runtime", WRAPPERS["crun"]], []),
     "wrapper-runc-rootless": Way(USER, ["--runtime", WRAPPERS["runc"]], OFF),
     "wrapper-crun-rootless": Way(USER, ["--runtime", WRAPPERS["crun"]], OFF),
-    "hook-crun-rootful": Way("root", ["--runtime", RUNTIMES["crun"], "--hooks-dir", HOOKS], [*OFF, STOP]),
     "hook-runc-rootless": Way(USER, ["--runtime", RUNTIMES["runc"], "--hooks-dir", HOOKS], [*OFF, STOP]),
     "wrapper-runc-volume": Way("root", ["--runtime", WRAPPERS["runc"]], OFF, VOLUME),
     "hook-crun-volume": Way("root", ["--runtime", RUNTIMES["crun"], "--hooks-dir", HOOKS], [*OFF, STOP], VOLUME),

@@ -190,11 +190,11 @@ RUN_BY = {
     ),
     "make bench": (".ci/run", "-m tests.bench"),
     "kubectl label node NAME oci-systemd/install=true": ("tests/packaging/test_kustomize.py", '"gradual"'),
-    "kubectl logs POD": ("tests/machine/test_logs.py", "io.systemd.container.console=journal"),
+    "kubectl logs POD": ("tests/machine/test_start.py", '"Logs": logs'),
     'docker run --detach --runtime systemd --env GREETING="hello world" '
     "--annotation io.systemd.container.environment=GREETING IMAGE /sbin/init": (
-        "tests/machine/test_logs.py",
-        "io.systemd.container.environment=GREETING",
+        "tests/machine/test_start.py",
+        '"Environment": environment',
     ),
     "docker run --detach --runtime systemd --volume /srv/secrets:/run/credentials/@system:ro IMAGE /sbin/init": (
         "tests/e2e/test_life.py",

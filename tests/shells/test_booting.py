@@ -55,13 +55,17 @@ def test_an_exec_waits_until_the_controllers_are_enabled(wrapper: Wrapper, place
     assert not (place / "ID").exists()
 
 
-@pytest.mark.parametrize("case", ["another container boots", "no controllers", "cgroup v1", "empty", "enabled"])
+@pytest.mark.parametrize(
+    "case", ["another container boots", "no controllers", "none is wanted", "cgroup v1", "empty", "enabled"]
+)
 def test_an_exec_that_is_in_nobody_s_way_does_not_wait(wrapper: Wrapper, place: Path, cgroup: Path, case: str) -> None:
     (place / ("OTHER" if case == "another container boots" else "ID")).write_text(
         "" if case == "empty" else f"{cgroup}\n"
     )
     if case == "no controllers":
         (cgroup / "cgroup.controllers").write_text("")
+    if case == "none is wanted":
+        (cgroup / "system.slice").mkdir()
     if case == "cgroup v1":
         (cgroup / "cgroup.controllers").unlink()
     if case == "enabled":

@@ -28,7 +28,6 @@ def table() -> Iterator[str]:
             both = Engines(machine, Kubelet(machine), stop)
             for case in CASES:
                 yield row(case, signal, "systemctl stop", *map(str, by_systemctl(both, case)))
-            machine.run("rm", "-rf", marks.MARKS)
             found = reboot(both, GO_DOWN)
             for case in GO_DOWN:
                 words = [found.said.get((case, name), "") for name in ("server", "sessions")]

@@ -17,13 +17,8 @@ from tests.measure.rows import head, row
 
 TIMES = int(os.environ.get("OCI_SYSTEMD_BOOTS", "200"))
 FEWER = max(1, TIMES // 20)
-PROBES = {
-    "none": FEWER,
-    "tcp": TIMES // len(SYSTEMD) + 1,
-    "exec": FEWER,
-    "handler": TIMES // len(SYSTEMD) + 1,
-    "shell": FEWER,
-}
+MANY = TIMES // len(SYSTEMD) + 1
+PROBES = {"none": FEWER, "tcp": MANY, "exec": FEWER, "handler": MANY, "shell": FEWER}
 AT_ONCE = 5  # boots, by one call
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import tomllib
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,11 @@ TEXTS = Path(__file__).parent / "texts"
 def text(name: str) -> str:
     """A configuration file as a machine had it."""
     return (TEXTS / name).read_bytes().decode()
+
+
+def daemon(text: str) -> dict[str, Any]:
+    """What a daemon.json says. Python 3.11 and later refuse an int of more than 4300 digits."""
+    return dict(json.loads(text, parse_int=Decimal))
 
 
 class Files:
@@ -91,7 +97,7 @@ class Node(Files):
         """What a file says, the main one unless another is named."""
         found = self.files[path or self.main]
         found = found.removeprefix("\ufeff")
-        return json.loads(found) if self.engine == "docker" else tomllib.loads(found)
+        return daemon(found) if self.engine == "docker" else tomllib.loads(found)
 
     @property
     def own(self) -> str:

@@ -19,7 +19,7 @@ from oci_systemd.engines.record import path as record_path
 from oci_systemd.engines.texts.text import pruned
 from oci_systemd.engines.texts.toml import Toml
 from oci_systemd.engines.wanted import Wanted
-from tests.engines.build import LAUNCHER, RUNC, Node, text
+from tests.engines.build import LAUNCHER, RUNC, Node, daemon, text
 from tests.laws import layout, toml
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def check(node: Node, *, default: bool) -> None:
     for file in {edit.file for edit in edits} & {*node.files}:
         old = before.get(file, "")
         old = old.removeprefix("\ufeff")
-        said = (json.loads(old) if old.strip() else {}) if node.engine == "docker" else tomllib.loads(old)
+        said = (daemon(old) if old.strip() else {}) if node.engine == "docker" else tomllib.loads(old)
         assert same(pruned(node.value(file))) == same(pruned(with_edits(said, edits, file)))
     again = node.install(default=default)
     assert (again.changes, again.kept) == ([], [])
@@ -190,6 +190,7 @@ def test_mangled_toml_is_done_or_refused(given: str, default: bool, version: str
 
 
 @given(daemons().flatmap(mangled), st.booleans())
+@example(f'{{"a": {"9" * 5001}}}', True)
 def test_mangled_json_is_done_or_refused(given: str, default: bool) -> None:
     check(Node("docker", {DAEMON: given}), default=default)
 
